@@ -1,0 +1,19 @@
+find_package(GTest REQUIRED)
+
+# sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
+# One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
+# (real servers, told by SLUICE_* variables), e2e (the whole stack).
+function(sluice_add_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "LABELS;SOURCES;LIBS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SOURCES})
+  target_link_libraries(${ARG_NAME} PRIVATE sluice_options ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${ARG_NAME} PRIVATE SLUICE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                                 SLUICE_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
+  list(JOIN ARG_LABELS ";" labels)
+  gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "${labels}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+include(GoogleTest)
