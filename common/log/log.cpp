@@ -22,13 +22,13 @@ class StderrSink final : public LogSink {
   }
 };
 
-std::string quoted(std::string_view text) {
+std::string json_quoted(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 void append_field(std::string& out, const LogField& field) {
   out += ',';
-  out += quoted(field.name);
+  out += json_quoted(field.name);
   out += ':';
   if (const auto* number = std::get_if<std::int64_t>(&field.value)) {
     out += std::to_string(*number);
@@ -39,7 +39,7 @@ void append_field(std::string& out, const LogField& field) {
   } else if (const auto* flag = std::get_if<bool>(&field.value)) {
     out += *flag ? "true" : "false";
   } else {
-    out += quoted(std::get<std::string>(field.value));
+    out += json_quoted(std::get<std::string>(field.value));
   }
 }
 
@@ -121,7 +121,7 @@ void Log::write(LogLevel level, std::string_view event, LogFields fields, std::i
   if (level < shared_->level) return;
   std::string line = "{\"time\":\"" + timestamp(shared_->clock.wall_now()) + "\",\"level\":\"";
   line += log_level_name(level);
-  line += "\",\"service\":" + quoted(shared_->service) + ",\"event\":" + quoted(event);
+  line += "\",\"service\":" + json_quoted(shared_->service) + ",\"event\":" + json_quoted(event);
   line += bound_;
   for (const auto& field : fields) append_field(line, field);
   if (left_out > 0) line += ",\"left_out\":" + std::to_string(left_out);
