@@ -1,0 +1,161 @@
+// The record of truth for jobs. Every change is conditional on (state, generation, attempt); whoever finds a
+// job changed drops its work. All times are the database's clock.
+//
+// Safe for concurrent use. Errors of every method: kUnavailable, kDeadline: nothing was done.
+// kOutcomeUnknown: a COMMIT's fate could not be read; repeat the call, each is idempotent. kInternal: a
+// defect.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/ids/ids.h"
+#include "common/job/job.h"
+
+namespace sluice {
+
+struct JobRules {
+  int attempts_max = 5;
+  int poison_lapses_max = 3;                     // Starts whose lease lapsed before the job counts as poison.
+  std::chrono::milliseconds lease{15'000};       // Longer survives slower heartbeats; shorter rescues sooner.
+  std::chrono::milliseconds retry_first{1'000};  // Doubles with each failed attempt: 1, 2, 4, 8 s …
+  std::chrono::milliseconds retry_max{300'000};
+  std::chrono::milliseconds republish_after{
+      5'000};  // A published job that is still queued is looked at again.
+};
+
+struct NewBatch {
+  BatchId id;
+  int total = 0;
+};
+
+struct NewJob {
+  // Given: id, tenant, batch_id, model, priority, metadata_json, callback_url. Filled in by submit(): times,
+  // state.
+  Job job;
+  std::string request_json;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t tokens_max = 0;  // Prompt and completion together: what it may cost.
+  std::int64_t expires_in_s = 3600;
+  bool publish_reserved =
+      false;  // The caller publishes it right after the commit; else the dispatcher's scan does.
+};
+
+// What one request asks to be accepted, all or nothing.
+struct Submission {
+  std::optional<NewBatch> batch;
+  std::vector<NewJob> jobs;
+};
+
+// Names one start of a job: what a broker message carries.
+struct TaskRef {
+  JobId id;
+  std::int64_t generation = 1;
+  int attempt = 0;  // Starts so far: a message from before the last start matches no row.
+  bool operator==(const TaskRef&) const = default;
+};
+
+struct DueTask {
+  TaskRef ref;
+  std::int64_t published_ms_ago = -1;  // -1: never published.
+};
+
+struct ClaimedJob {
+  TaskRef ref;  // `attempt` is the number of this start, from 1.
+  TenantId tenant;
+  std::string model;
+  Priority priority = Priority::kNormal;
+  std::string request_json;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t tokens_max = 0;
+  int lapsed_starts = 0;  // > 0: a start of it was lost before; run it alone.
+  std::int64_t queued_ms = 0;
+};
+
+// How a start ended.
+struct Succeeded {
+  JobResult result;
+};
+struct Failed {
+  JobError error;
+  bool permanent = false;  // The request itself can't succeed: no retry.
+};
+struct Released {};  // Given back unharmed (drain, no room): does not count as an attempt.
+
+struct Ending {
+  TaskRef ref;  // As claimed.
+  std::string worker_id;
+  std::variant<Succeeded, Failed, Released> how;
+};
+
+enum class EndingOutcome {
+  kEnded,     // The job is final now; `job` holds it.
+  kRequeued,  // It will run again.
+  kLost,      // The lease was lost, or the job was cancelled or expired meanwhile: the work is dropped.
+};
+struct EndingResult {
+  EndingOutcome outcome = EndingOutcome::kLost;
+  std::optional<Job> job;  // With kEnded.
+};
+
+struct JobFilter {
+  TenantId tenant;
+  BatchId batch_id;   // Empty = any.
+  std::string model;  // Empty = any.
+  std::optional<JobState> state;
+  JobId after;  // Empty = from the newest; lists run from new to old.
+  int limit = 20;
+};
+
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // --- producer ---
+  // Accepts each submission whole or not at all; those of one call share statements and one commit. The
+  // answer has one entry for each, in order. kInvalid there: the database refused that one's rows, its
+  // neighbours are unharmed.
+  virtual std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) = 0;
+  // kNotFound also for a job of another tenant. `tenant` empty: any (for the services themselves).
+  virtual Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
+  // The jobs among `ids` that are final.
+  virtual Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) = 0;
+  virtual Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) = 0;
+  // The job as it is afterwards; a final job is left as it is.
+  virtual Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
+  // How many jobs wait (queued) for `model` at `priority`, counted up to `count_max`.
+  virtual Result<std::int64_t> count_queued(const std::string& model, Priority priority,
+                                            std::int64_t count_max, Deadline deadline) = 0;
+
+  // --- dispatcher ---
+  // Queued jobs that should be published now, longest due first.
+  virtual Result<std::vector<DueTask>> due_tasks(const std::string& model, Priority priority,
+                                                 std::span<const int> shards, int limit,
+                                                 Deadline deadline) = 0;
+  // They were published (or, with `published` false, need not be yet): look again after
+  // `rules.republish_after`.
+  virtual Status mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) = 0;
+
+  // --- worker ---
+  // Starts those of `tasks` that are still to be started; the rest is simply absent from the answer.
+  virtual Result<std::vector<ClaimedJob>> claim(std::span<const TaskRef> tasks, const std::string& worker_id,
+                                                Deadline deadline) = 0;
+  // Extends all leases of the worker; answers what it still holds (a cancelled job is absent).
+  virtual Result<std::vector<TaskRef>> heartbeat(const std::string& worker_id, Deadline deadline) = 0;
+  // Result, batch counter and event in one transaction for all of `endings`. One answer for each, in order.
+  virtual Result<std::vector<EndingResult>> finish(std::span<const Ending> endings, Deadline deadline) = 0;
+
+  // --- rescuer ---
+  // Requeues or buries up to `limit` running jobs whose lease lapsed. Answers the number handled.
+  virtual Result<int> rescue_lapsed(int limit, Deadline deadline) = 0;
+  // Ends up to `limit` jobs whose time is over.
+  virtual Result<int> expire_due(int limit, Deadline deadline) = 0;
+};
+
+}  // namespace sluice
