@@ -1,0 +1,43 @@
+// The way back for one request's answer. Copies share one answer: the first send() wins.
+//
+// Safe for concurrent use, from any thread, also after the server has stopped (the answer is then dropped).
+// When the last copy goes away without an answer, the client gets a 500: no request is ever left hanging.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/http/message.h"
+
+namespace sluice::http {
+
+class Responder {
+ public:
+  // Where answers go: the server's connection, or a test.
+  class Sink {
+   public:
+    virtual ~Sink() = default;
+    virtual void answer(Response response) = 0;  // Called exactly once, from any thread.
+  };
+  explicit Responder(std::shared_ptr<Sink> sink);
+
+  // False: an answer was given before, this one is dropped.
+  bool send(Response response) const;
+  bool answered() const;
+  // The client has left (or the server gives up waiting): nobody will read the answer. A long poll or a
+  // queued submit looks here before it spends work. What is already durable stays so.
+  bool cancelled() const;
+  // `callback` runs once when cancelled() becomes true, at once if it is already; never after an answer was
+  // sent. It runs on a server thread and must not block. One callback for each request: a second replaces the
+  // first.
+  void on_disconnect(std::function<void()> callback) const;
+
+  // For sinks.
+  void cancel() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace sluice::http
