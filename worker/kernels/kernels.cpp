@@ -1,0 +1,41 @@
+#include "worker/kernels/kernels.h"
+
+#include <vector>
+
+#include "worker/kernels/tables.h"
+
+namespace sluice::kernels {
+namespace {
+
+std::vector<const KernelSet*> usable_sets() {
+  std::vector<const KernelSet*> sets;
+#if defined(__x86_64__)
+  // These ask the operating system too (XGETBV): a CPU whose wide registers aren't saved doesn't count.
+  __builtin_cpu_init();
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512_vnni = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                           __builtin_cpu_supports("avx512vnni");
+  if (avx512_vnni) sets.push_back(&kAvx512VnniKernels);
+  if (avx2) sets.push_back(&kAvx2Kernels);
+#endif
+  sets.push_back(&kPortableKernels);
+  return sets;
+}
+
+}  // namespace
+
+std::span<const KernelSet* const> kernel_sets() {
+  static const std::vector<const KernelSet*> sets = usable_sets();
+  return sets;
+}
+
+const KernelSet* find_kernel_set(std::string_view name) {
+  for (const KernelSet* set : kernel_sets()) {
+    if (set->name == name) return set;
+  }
+  return nullptr;
+}
+
+}  // namespace sluice::kernels

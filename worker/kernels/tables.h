@@ -1,0 +1,14 @@
+// The tables that exist in this build. Private to the folder: which of them may be called is for kernels.cpp.
+#pragma once
+
+#include "worker/kernels/kernels.h"
+
+namespace sluice::kernels {
+
+extern const KernelSet kPortableKernels;
+#if defined(__x86_64__)
+extern const KernelSet kAvx2Kernels;        // AVX2, FMA, F16C
+extern const KernelSet kAvx512VnniKernels;  // AVX-512 F, BW, VL, DQ, VNNI
+#endif
+
+}  // namespace sluice::kernels
