@@ -188,7 +188,8 @@ class Settings {
     detail::Entry entry;
     std::optional<std::string> text;  // As it came; empty: the default stands.
     std::string place;
-    int rank = 0;  // 0 default, 1 file, 2 environment, 3 flag.
+    int rank = 0;         // 0 default, 1 file, 2 environment, 3 flag.
+    bool failed = false;  // A place was tried and has its fault.
   };
 
   detail::Entry& add_entry(detail::Entry entry);

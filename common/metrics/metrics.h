@@ -91,7 +91,8 @@ using CounterFamily = Family<Counter>;
 using GaugeFamily = Family<Gauge>;
 using HistogramFamily = Family<Histogram>;
 
-// Ends the collecting callback when it is destroyed.
+// Ends the collecting callback when it is destroyed, and waits for a running one. Not to be destroyed by the
+// callback.
 class [[nodiscard]] CollectHook {
  public:
   CollectHook() = default;
