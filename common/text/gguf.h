@@ -116,6 +116,10 @@ class GgufFile {
   // kNotFound, naming it.
   Result<const GgufTensor*> tensor(std::string_view name) const;
 
+  // The file from its start to the end of the last tensor's description (all but the data section and the
+  // padding before it).
+  std::span<const std::byte> header() const;
+
   // kCorrupt: the file's size or time of change differs from what was mapped (it was written in place).
   Status check_unchanged() const;
 
