@@ -146,8 +146,11 @@ class JobStore {
   // Starts those of `tasks` that are still to be started; the rest is simply absent from the answer.
   virtual Result<std::vector<ClaimedJob>> claim(std::span<const TaskRef> tasks, const std::string& worker_id,
                                                 Deadline deadline) = 0;
-  // Extends all leases of the worker; answers what it still holds (a cancelled job is absent).
-  virtual Result<std::vector<TaskRef>> heartbeat(const std::string& worker_id, Deadline deadline) = 0;
+  // Extends the leases of `held`, the starts that the worker knows of; answers those that it still has (a
+  // cancelled or rescued one is absent). A claim whose answer was lost is not in `held` and so lapses by
+  // itself.
+  virtual Result<std::vector<TaskRef>> heartbeat(const std::string& worker_id, std::span<const TaskRef> held,
+                                                 Deadline deadline) = 0;
   // Result, batch counter and event in one transaction for all of `endings`. One answer for each, in order.
   virtual Result<std::vector<EndingResult>> finish(std::span<const Ending> endings, Deadline deadline) = 0;
 
