@@ -20,6 +20,7 @@ struct Avx2 {
   static Vector load(const std::uint16_t* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
+  static void store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
   static float one(float value) { return value; }
   static float one(std::uint16_t value) { return _cvtsh_ss(value); }
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
@@ -64,7 +65,7 @@ const KernelSet kAvx2Kernels = {
     .matmul_q8_0 = quantized_matmul<Avx2Bytes>,
     .quantize_row = quantize_activations,
     .dot = float_dot<Avx2>,
-    .add_scaled = add_scaled_to,
+    .weighted_sum = float_weighted_sum<Avx2>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
 };

@@ -21,6 +21,8 @@ struct Avx512Float {
   static Vector load(const std::uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
+  static void store(float* to, Vector v) { _mm512_storeu_ps(to, v); }
+  static Vector broadcast(float value) { return _mm512_set1_ps(value); }
   static float one(float value) { return value; }
   static float one(std::uint16_t value) { return _cvtsh_ss(value); }
   static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
@@ -72,7 +74,7 @@ const KernelSet kAvx512VnniKernels = {
     .matmul_q8_0 = quantized_matmul<VnniBytes>,
     .quantize_row = quantize_activations,
     .dot = float_dot<Avx512Float>,
-    .add_scaled = add_scaled_to,
+    .weighted_sum = float_weighted_sum<Avx512Float>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
 };

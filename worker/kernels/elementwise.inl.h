@@ -52,10 +52,6 @@ inline void silu_multiply_in_place(float* gate, const float* up, std::size_t n) 
   for (std::size_t i = 0; i < n; ++i) gate[i] = gate[i] / (1.0F + exp_approx(-gate[i])) * up[i];
 }
 
-inline void add_scaled_to(float scale, const float* x, float* y, std::size_t n) {
-  for (std::size_t i = 0; i < n; ++i) y[i] += scale * x[i];
-}
-
 inline void quantize_activations(const float* x, std::size_t cols, std::int8_t* values, float* scales,
                                  std::int32_t* biases) {
   for (std::size_t b = 0; b < cols / kQ8Values; ++b, x += kQ8Values, values += kQ8Values) {

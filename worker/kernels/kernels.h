@@ -57,7 +57,8 @@ struct KernelSet {
                        std::int32_t* biases);
 
   float (*dot)(const float* a, const float* b, std::size_t n);
-  void (*add_scaled)(float scale, const float* x, float* y, std::size_t n);  // y += scale · x
+  // y += Σ_i weights[i] · rows[i], over `count` rows of `n` numbers that lie without gaps.
+  void (*weighted_sum)(const float* weights, const float* rows, std::size_t count, std::size_t n, float* y);
   // x := exp(x - max x) / Σ, over n ≥ 1 finite numbers.
   void (*softmax)(float* x, std::size_t n);
   // gate := gate / (1 + exp(-gate)) · up

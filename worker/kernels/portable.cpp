@@ -27,6 +27,14 @@ struct Portable {
     for (std::size_t i = 0; i < kLanes; ++i) v.lane[i] = half_to_float(from[i]);
     return v;
   }
+  static void store(float* to, const Vector& v) {
+    for (std::size_t i = 0; i < kLanes; ++i) to[i] = v.lane[i];
+  }
+  static Vector broadcast(float value) {
+    Vector v;
+    for (std::size_t i = 0; i < kLanes; ++i) v.lane[i] = value;
+    return v;
+  }
   static float one(float value) { return value; }
   static float one(std::uint16_t value) { return half_to_float(value); }
   static Vector multiply_add(const Vector& a, const Vector& b, Vector c) {
@@ -70,7 +78,7 @@ const KernelSet kPortableKernels = {
     .matmul_q8_0 = matmul_q8_0,
     .quantize_row = quantize_activations,
     .dot = float_dot<Portable>,
-    .add_scaled = add_scaled_to,
+    .weighted_sum = float_weighted_sum<Portable>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
 };

@@ -235,7 +235,7 @@ TEST_P(Kernels, QuantizedActivationsAreWithinHalfAStepAndKeepTheirSums) {
   }
 }
 
-TEST_P(Kernels, DotAndAddScaledMatchDoublePrecision) {
+TEST_P(Kernels, DotMatchesDoublePrecision) {
   for (std::size_t n : {1, 5, 8, 16, 31, 32, 64, 100, 128}) {
     const std::vector<float> a = normals(n, 12);
     const std::vector<float> b = normals(n, 13);
@@ -247,9 +247,30 @@ TEST_P(Kernels, DotAndAddScaledMatchDoublePrecision) {
     }
     EXPECT_NEAR(GetParam()->dot(a.data(), b.data(), n), sum,
                 static_cast<double>(n + 1) * kEpsilon * magnitude);
-    std::vector<float> y = b;
-    GetParam()->add_scaled(0.3F, a.data(), y.data(), n);
-    for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(y[i], b[i] + 0.3 * a[i], 1e-6);
+  }
+}
+
+TEST_P(Kernels, WeightedSumMatchesDoublePrecisionAndMayBeDoneInParts) {
+  for (std::size_t n : {1, 8, 16, 40, 64, 100, 128}) {
+    const std::size_t count = 37;
+    const std::vector<float> weights = normals(count, 18);
+    const std::vector<float> rows = normals(count * n, 19);
+    const std::vector<float> start = normals(n, 20);
+    std::vector<float> y = start;
+    GetParam()->weighted_sum(weights.data(), rows.data(), count, n, y.data());
+    for (std::size_t i = 0; i < n; ++i) {
+      double sum = start[i];
+      double magnitude = std::fabs(start[i]);
+      for (std::size_t k = 0; k < count; ++k) {
+        sum += static_cast<double>(weights[k]) * rows[k * n + i];
+        magnitude += std::fabs(static_cast<double>(weights[k]) * rows[k * n + i]);
+      }
+      EXPECT_NEAR(y[i], sum, static_cast<double>(count + 1) * kEpsilon * magnitude);
+    }
+    std::vector<float> parts = start;
+    GetParam()->weighted_sum(weights.data(), rows.data(), 5, n, parts.data());
+    GetParam()->weighted_sum(&weights[5], &rows[5 * n], count - 5, n, parts.data());
+    EXPECT_EQ(parts, y);
   }
 }
 
