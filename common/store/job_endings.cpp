@@ -1,0 +1,186 @@
+// Ending jobs: results, cancellation, lapsed leases, expiry. All go through write_changes().
+#include <algorithm>
+#include <unordered_map>
+
+#include "common/base/failpoint.h"
+#include "common/store/job_rows.h"
+#include "common/store/mysql_job_store.h"
+
+namespace sluice {
+
+using store::Change;
+using store::LockedJob;
+
+namespace {
+
+Change change_for(const Ending& ending, LockedJob& locked, const JobRules& rules) {
+  Change change;
+  change.locked = &locked;
+  if (const auto* succeeded = std::get_if<Succeeded>(&ending.how)) {
+    change.to = JobState::kSucceeded;
+    change.result = succeeded->result;
+  } else if (const auto* failed = std::get_if<Failed>(&ending.how)) {
+    if (!failed->permanent) return store::after_failed_start(locked, failed->error, false, rules);
+    change.to = JobState::kFailed;
+    change.error = failed->error;
+  } else {
+    change.to = JobState::kQueued;
+    change.forgiven = true;
+  }
+  return change;
+}
+
+// The jobs' metadata, which `job` does not hold, for the copies that go to Redis.
+Status add_metadata(MysqlConnection& db, std::vector<EndingResult>& results, Deadline deadline) {
+  std::unordered_map<std::string_view, Job*> by_id;
+  std::vector<std::string_view> ids;
+  for (EndingResult& result : results) {
+    if (!result.job) continue;
+    by_id.emplace(result.job->id.value, &*result.job);
+    ids.push_back(result.job->id.value);
+  }
+  if (ids.empty()) return {};
+  Sql sql("SELECT job_id, metadata FROM job_payload WHERE metadata IS NOT NULL AND job_id IN ");
+  sql.list(ids);
+  SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
+  for (const Row row : rows) by_id.at(row.text(0))->metadata_json = row.str(1);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<EndingResult>> MysqlJobStore::finish(std::span<const Ending> endings, Deadline deadline) {
+  if (endings.empty()) return std::vector<EndingResult>();
+  auto results = finish_together(endings, deadline);
+  if (results || results.error().code != ErrorCode::kInvalid) return results;
+  if (endings.size() == 1) {
+    // The database refuses this one's text (too long, say): that will not change, so the job ends as failed.
+    Ending refused = endings.front();
+    refused.how = Failed{
+        JobError{"result_not_storable", "the result was refused by the database: " + results.error().message,
+                 "server_error", ""},
+        true};
+    return finish_together(std::span(&refused, 1), deadline);
+  }
+  const std::size_t half = endings.size() / 2;
+  SLUICE_ASSIGN(std::vector<EndingResult> all, finish(endings.first(half), deadline));
+  SLUICE_ASSIGN(std::vector<EndingResult> rest, finish(endings.subspan(half), deadline));
+  std::move(rest.begin(), rest.end(), std::back_inserter(all));
+  return all;
+}
+
+Result<std::vector<EndingResult>> MysqlJobStore::finish_together(std::span<const Ending> endings,
+                                                                 Deadline deadline) {
+  std::unordered_map<std::string_view, std::size_t> index_of;
+  std::vector<std::string_view> ids;
+  for (std::size_t i = 0; i < endings.size(); ++i) {
+    if (index_of.emplace(endings[i].ref.id.value, i).second) ids.push_back(endings[i].ref.id.value);
+  }
+  std::sort(ids.begin(), ids.end());
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<EndingResult>> {
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    Sql select(store::kSelectLocked);
+    select.text("WHERE id IN ").list(ids).text(" ORDER BY id FOR UPDATE");
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    std::vector<LockedJob> locked;
+    locked.reserve(rows.size());
+    std::vector<Change> changes;
+    std::vector<std::size_t> changed;  // Index of the ending behind each change.
+    for (const Row row : rows) {
+      locked.push_back(store::read_locked(row));
+      LockedJob& job = locked.back();
+      const std::size_t index = index_of.at(row.text(0));
+      const Ending& ending = endings[index];
+      const bool still_ours = job.job.state == JobState::kRunning &&
+                              job.job.generation == ending.ref.generation &&
+                              job.job.attempt == ending.ref.attempt && job.worker_id == ending.worker_id;
+      if (!still_ours) continue;
+      changes.push_back(change_for(ending, job, rules_));
+      changed.push_back(index);
+    }
+    std::vector<EndingResult> results(endings.size());
+    if (changes.empty()) return results;
+    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      EndingResult& result = results[changed[i]];
+      result.outcome = is_final(changes[i].to) ? EndingOutcome::kEnded : EndingOutcome::kRequeued;
+      if (is_final(changes[i].to)) result.job = changes[i].locked->job;
+    }
+    SLUICE_TRY(add_metadata(db, results, deadline));
+    SLUICE_FAILPOINT("store.finish_before_commit");
+    return results;
+  });
+}
+
+Result<Job> MysqlJobStore::cancel(const TenantId& tenant, const JobId& id, Deadline deadline) {
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+    Sql select(store::kSelectLocked);
+    select.text("WHERE id = ? AND tenant_id = ? FOR UPDATE").bind(id.value).bind(tenant.value);
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    if (rows.empty()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+    LockedJob locked = store::read_locked(rows.front());
+    if (is_final(locked.job.state)) return true;
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    std::vector<Change> changes(1);
+    changes[0].locked = &locked;
+    changes[0].to = JobState::kCancelled;
+    changes[0].error = JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""};
+    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    return true;
+  });
+  // Repeating is safe: a job that is final already stays as it is.
+  if (!done && done.error().code != ErrorCode::kOutcomeUnknown) return fail(done.error());
+  if (!done) return cancel(tenant, id, deadline);
+  return get(tenant, id, deadline);
+}
+
+Result<int> MysqlJobStore::rescue_lapsed(int limit, Deadline deadline) {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    Sql select(store::kSelectLocked);
+    select.text("WHERE lease_due < ? ORDER BY lease_due LIMIT ? FOR UPDATE SKIP LOCKED")
+        .bind(now.text)
+        .bind(limit);
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    std::vector<LockedJob> locked;
+    locked.reserve(rows.size());
+    std::vector<Change> changes;
+    for (const Row row : rows) {
+      locked.push_back(store::read_locked(row));
+      JobError error{"worker_lost", "The worker that ran the job stopped answering.", "server_error", ""};
+      if (locked.back().lapsed_starts + 1 >= rules_.poison_lapses_max) {
+        error = JobError{"poison", "Each worker that started the job stopped answering.", "server_error", ""};
+      }
+      changes.push_back(store::after_failed_start(locked.back(), std::move(error), true, rules_));
+    }
+    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    return static_cast<int>(changes.size());
+  });
+}
+
+Result<int> MysqlJobStore::expire_due(int limit, Deadline deadline) {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    Sql select(store::kSelectLocked);
+    select.text("WHERE expire_due < ? ORDER BY expire_due LIMIT ? FOR UPDATE SKIP LOCKED")
+        .bind(now.text)
+        .bind(limit);
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    std::vector<LockedJob> locked;
+    locked.reserve(rows.size());
+    std::vector<Change> changes;
+    for (const Row row : rows) {
+      locked.push_back(store::read_locked(row));
+      Change change;
+      change.locked = &locked.back();
+      change.to = JobState::kExpired;
+      change.error =
+          JobError{"job_expired", "The job was not finished before its expires_at.", "job_error", ""};
+      changes.push_back(std::move(change));
+    }
+    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    return static_cast<int>(changes.size());
+  });
+}
+
+}  // namespace sluice

@@ -1,0 +1,70 @@
+// Internal to the MySQL store: how rows of `job` are read, and how a job's end is written.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/ids/ids.h"
+#include "common/job/job.h"
+#include "common/mysql/mysql.h"
+#include "common/store/job_store.h"
+
+namespace sluice::store {
+
+// A DATETIME column as microseconds since 1970, NULL as 0.
+#define SLUICE_MICROS(column) "COALESCE(CAST(UNIX_TIMESTAMP(" column ") * 1000000 AS SIGNED), 0)"
+
+// The database's clock: as a literal for the statements of one transaction, and as microseconds.
+struct DbNow {
+  std::string text;
+  std::int64_t us = 0;
+};
+Result<DbNow> db_now(MysqlConnection& db, Deadline deadline);
+
+// SELECT list and FROM clause of a whole public job, in the order that read_job expects.
+extern const char* const kSelectJob;
+Job read_job(const Row& row);
+
+// A job whose row this transaction has locked.
+struct LockedJob {
+  Job job;
+  int shard = 0;
+  int attempts_max = 0;
+  int attempts_forgiven = 0;
+  int lapsed_starts = 0;
+  std::string worker_id;
+  std::string started_text;  // When the last start began, as the database writes it.
+
+  // Starts that count against attempts_max.
+  int attempts_used() const { return job.attempt - attempts_forgiven; }
+};
+extern const char* const kSelectLocked;
+LockedJob read_locked(const Row& row);
+
+// What is to become of one locked job.
+struct Change {
+  LockedJob* locked = nullptr;
+  JobState to = JobState::kQueued;
+  std::optional<JobResult> result;  // kSucceeded
+  std::optional<JobError>
+      error;  // The other final states; for kQueued, why the start ended (recorded), if it failed.
+  std::int64_t run_in_ms = 0;         // kQueued: from now.
+  bool forgiven = false;              // kQueued: the start does not count.
+  bool lapsed = false;                // The start's lease lapsed.
+  const char* dead_reason = nullptr;  // kDead: attempts | poison.
+};
+
+// Writes all changes inside the caller's transaction: results, states, attempts, dead letters, events, and
+// last the batch counters. Afterwards `locked->job` is the job as it now is.
+Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes, IdMaker& ids,
+                     Deadline deadline);
+
+// What becomes of a start that failed for a passing reason: another try later, or dead.
+Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const JobRules& rules);
+
+// The same for errors that differ only by numbers and ids in their messages: 16 hex digits.
+std::string error_fingerprint(const std::string& code, const std::string& message);
+
+}  // namespace sluice::store
