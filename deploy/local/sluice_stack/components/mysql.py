@@ -106,7 +106,8 @@ class Mysql(Component):
         """Makes an empty data folder; under another name first, so that a half-made one is never used."""
         fresh = self.layout.data / "mysql.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        argv = ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db",
+        # --force: without it, a machine whose own name can't be looked up is refused.
+        argv = ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db", "--force",
                 "--auth-root-authentication-method=normal"]
         if os.getuid() == 0:
             argv.append("--user=root")

@@ -41,7 +41,8 @@ def environment(context: Context) -> dict[str, str]:
         "HOME": str(home),
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "ERL_EPMD_ADDRESS": LOOPBACK,
-        "RABBITMQ_NODENAME": f"sluice-{context.state.stack_id[:12]}@localhost",
+        "RABBITMQ_NODENAME": f"sluice-{context.state.stack_id[:12]}@{LOOPBACK}",
+        "RABBITMQ_USE_LONGNAME": "true",  # names no host that would have to be looked up
         "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
         "RABBITMQ_NODE_PORT": str(ports["rabbitmq"]),
         "RABBITMQ_DIST_PORT": str(ports["rabbitmq_dist"]),
