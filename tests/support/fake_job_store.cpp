@@ -1,0 +1,377 @@
+#include "tests/support/fake_job_store.h"
+
+#include <algorithm>
+
+#include "common/base/backoff.h"
+#include "common/base/check.h"
+
+namespace sluice::testing {
+
+namespace {
+constexpr std::int64_t us(std::chrono::milliseconds time) {
+  return time.count() * 1000;
+}
+}  // namespace
+
+void FakeJobStore::fail_next(const std::string& method, ErrorCode code, int times, bool applied) {
+  MutexLock lock(mutex_);
+  for (int i = 0; i < times; ++i) faults_[method].push_back(Fault{code, applied});
+}
+
+int FakeJobStore::calls(const std::string& method) const {
+  MutexLock lock(mutex_);
+  const auto found = calls_.find(method);
+  return found == calls_.end() ? 0 : found->second;
+}
+
+std::vector<EventRef> FakeJobStore::events() const {
+  MutexLock lock(mutex_);
+  std::vector<EventRef> refs;
+  for (const EventRow& event : events_) refs.push_back(event.ref);
+  return refs;
+}
+
+void FakeJobStore::refuse_text(std::string text) {
+  MutexLock lock(mutex_);
+  refused_.push_back(std::move(text));
+}
+
+std::optional<FakeJobStore::Fault> FakeJobStore::enter(const std::string& method) {
+  ++calls_[method];
+  auto& faults = faults_[method];
+  if (faults.empty()) return std::nullopt;
+  const Fault fault = faults.front();
+  faults.pop_front();
+  return fault;
+}
+
+void FakeJobStore::end(Row& row, JobState to, std::optional<JobResult> result,
+                       std::optional<JobError> error) {
+  SLUICE_CHECK(can_become(row.job.state, to));
+  row.job.state = to;
+  row.job.finished_us = now_us();
+  row.job.result = std::move(result);
+  row.job.error = std::move(error);
+  row.publish_due_us = row.lease_due_us = -1;
+  row.worker_id.clear();
+  EventRow event;
+  event.ref = EventRef{ids_.make<EventId>(row.shard), row.job.id, row.job.tenant, row.job.generation,
+                       std::string(job_event_type(to))};
+  event.shard = row.shard;
+  event.publish_due_us = now_us();
+  events_.push_back(std::move(event));
+}
+
+void FakeJobStore::requeue(Row& row, std::int64_t run_in_ms) {
+  SLUICE_CHECK(can_become(row.job.state, JobState::kQueued));
+  row.job.state = JobState::kQueued;
+  row.worker_id.clear();
+  row.lease_due_us = row.published_us = -1;
+  row.publish_due_us = now_us() + run_in_ms * 1000;
+}
+
+bool FakeJobStore::fail_start(Row& row, JobError error, bool lapsed) {
+  const int used = row.job.attempt - row.forgiven;
+  if (lapsed) ++row.lapsed;
+  if ((lapsed && row.lapsed >= rules_.poison_lapses_max) || used >= rules_.attempts_max) {
+    end(row, JobState::kDead, std::nullopt, std::move(error));
+    return true;
+  }
+  const BackoffConfig backoff{rules_.retry_first, rules_.retry_max, 0.0};
+  requeue(row,
+          std::chrono::duration_cast<std::chrono::milliseconds>(backoff_delay(backoff, std::max(1, used)))
+              .count());
+  return false;
+}
+
+std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Deadline) {
+  MutexLock lock(mutex_);
+  const auto fault = enter("submit");
+  if (fault && !fault->applied)
+    return std::vector<Status>(submissions.size(), fail(fault->code, "fault asked for"));
+  std::vector<Status> answers;
+  for (Submission& submission : submissions) {
+    Status status;
+    for (const NewJob& fresh : submission.jobs) {
+      const auto refused = [&fresh](const std::string& text) {
+        return fresh.request_json.find(text) != std::string::npos;
+      };
+      if (rows_.contains(fresh.job.id.value)) status = fail(ErrorCode::kConflict, "duplicate id");
+      if (std::any_of(refused_.begin(), refused_.end(), refused))
+        status = fail(ErrorCode::kInvalid, "refused text");
+      if (fresh.job.model.size() > 128) status = fail(ErrorCode::kInvalid, "model too long");
+    }
+    if (status) {
+      for (NewJob& fresh : submission.jobs) {
+        Row row;
+        fresh.job.created_us = now_us();
+        fresh.job.expires_us = now_us() + fresh.expires_in_s * 1'000'000;
+        row.job = fresh.job;
+        row.request_json = fresh.request_json;
+        row.prompt_tokens = fresh.prompt_tokens;
+        row.tokens_max = fresh.tokens_max;
+        row.shard = shard_of_id(fresh.job.id.value).value_or(0);
+        row.publish_due_us = now_us() + (fresh.publish_reserved ? us(rules_.republish_after) : 0);
+        if (fresh.publish_reserved) row.published_us = now_us();
+        rows_.emplace(fresh.job.id.value, std::move(row));
+      }
+    }
+    answers.push_back(std::move(status));
+  }
+  if (fault) return std::vector<Status>(submissions.size(), fail(fault->code, "fault asked for"));
+  return answers;
+}
+
+Result<Job> FakeJobStore::get(const TenantId& tenant, const JobId& id, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("get")) return fail(fault->code, "fault asked for");
+  const auto found = rows_.find(id.value);
+  if (found == rows_.end() || (!tenant.empty() && found->second.job.tenant != tenant)) {
+    return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+  }
+  return found->second.job;
+}
+
+Result<std::vector<Job>> FakeJobStore::get_final(std::span<const JobId> ids, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("get_final")) return fail(fault->code, "fault asked for");
+  std::vector<Job> jobs;
+  for (const JobId& id : ids) {
+    const auto found = rows_.find(id.value);
+    if (found != rows_.end() && is_final(found->second.job.state)) jobs.push_back(found->second.job);
+  }
+  return jobs;
+}
+
+Result<std::vector<Job>> FakeJobStore::list(const JobFilter& filter, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("list")) return fail(fault->code, "fault asked for");
+  std::vector<Job> jobs;
+  for (auto at = rows_.rbegin(); at != rows_.rend(); ++at) {
+    const Job& job = at->second.job;
+    if (job.tenant != filter.tenant) continue;
+    if (!filter.batch_id.empty() && job.batch_id != filter.batch_id) continue;
+    if (!filter.model.empty() && job.model != filter.model) continue;
+    if (filter.state && job.state != *filter.state) continue;
+    if (!filter.after.empty() && !(job.id.value < filter.after.value)) continue;
+    if (static_cast<int>(jobs.size()) == filter.limit) break;
+    jobs.push_back(job);
+  }
+  return jobs;
+}
+
+Result<Job> FakeJobStore::cancel(const TenantId& tenant, const JobId& id, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("cancel")) return fail(fault->code, "fault asked for");
+  const auto found = rows_.find(id.value);
+  if (found == rows_.end() || found->second.job.tenant != tenant) {
+    return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+  }
+  if (!is_final(found->second.job.state)) {
+    end(found->second, JobState::kCancelled, std::nullopt,
+        JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
+  }
+  return found->second.job;
+}
+
+Result<std::int64_t> FakeJobStore::count_queued(const std::string& model, Priority priority,
+                                                std::int64_t count_max, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("count_queued")) return fail(fault->code, "fault asked for");
+  const auto count = std::count_if(rows_.begin(), rows_.end(), [&](const auto& entry) {
+    const Job& job = entry.second.job;
+    return job.state == JobState::kQueued && job.model == model && job.priority == priority;
+  });
+  return std::min<std::int64_t>(count, count_max);
+}
+
+Result<std::vector<DueTask>> FakeJobStore::due_tasks(const std::string& model, Priority priority,
+                                                     std::span<const int> shards, int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("due_tasks")) return fail(fault->code, "fault asked for");
+  std::vector<const Row*> due;
+  for (const auto& [id, row] : rows_) {
+    if (row.publish_due_us < 0 || row.publish_due_us > now_us()) continue;
+    if (row.job.model != model || row.job.priority != priority) continue;
+    if (std::find(shards.begin(), shards.end(), row.shard) == shards.end()) continue;
+    due.push_back(&row);
+  }
+  std::stable_sort(due.begin(), due.end(),
+                   [](const Row* a, const Row* b) { return a->publish_due_us < b->publish_due_us; });
+  std::vector<DueTask> tasks;
+  for (const Row* row : due) {
+    if (static_cast<int>(tasks.size()) >= limit) break;
+    DueTask task{TaskRef{row->job.id, row->job.generation, row->job.attempt}, -1};
+    if (row->published_us >= 0) task.published_ms_ago = (now_us() - row->published_us) / 1000;
+    tasks.push_back(std::move(task));
+  }
+  return tasks;
+}
+
+Status FakeJobStore::mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("mark_tasks")) return fail(fault->code, "fault asked for");
+  for (const TaskRef& task : tasks) {
+    const auto found = rows_.find(task.id.value);
+    if (found == rows_.end() || found->second.job.state != JobState::kQueued) continue;
+    found->second.publish_due_us = now_us() + us(rules_.republish_after);
+    if (published) found->second.published_us = now_us();
+  }
+  return {};
+}
+
+Result<std::vector<ClaimedJob>> FakeJobStore::claim(std::span<const TaskRef> tasks,
+                                                    const std::string& worker_id, Deadline) {
+  MutexLock lock(mutex_);
+  const auto fault = enter("claim");
+  if (fault && !fault->applied) return fail(fault->code, "fault asked for");
+  std::vector<ClaimedJob> claimed;
+  for (const TaskRef& task : tasks) {
+    const auto found = rows_.find(task.id.value);
+    if (found == rows_.end()) continue;
+    Row& row = found->second;
+    if (row.job.state != JobState::kQueued || row.job.generation != task.generation ||
+        row.job.attempt != task.attempt || row.job.expires_us <= now_us()) {
+      continue;
+    }
+    row.job.state = JobState::kRunning;
+    ++row.job.attempt;
+    row.job.started_us = now_us();
+    row.worker_id = worker_id;
+    row.publish_due_us = -1;
+    row.lease_due_us = now_us() + us(rules_.lease);
+    ClaimedJob job;
+    job.ref = TaskRef{task.id, task.generation, row.job.attempt};
+    job.tenant = row.job.tenant;
+    job.model = row.job.model;
+    job.priority = row.job.priority;
+    job.request_json = row.request_json;
+    job.prompt_tokens = row.prompt_tokens;
+    job.tokens_max = row.tokens_max;
+    job.lapsed_starts = row.lapsed;
+    job.queued_ms = (now_us() - row.job.created_us) / 1000;
+    claimed.push_back(std::move(job));
+  }
+  if (fault) return fail(fault->code, "fault asked for");
+  return claimed;
+}
+
+Result<std::vector<TaskRef>> FakeJobStore::heartbeat(const std::string& worker_id,
+                                                     std::span<const TaskRef> held, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("heartbeat")) return fail(fault->code, "fault asked for");
+  std::vector<TaskRef> kept;
+  for (const TaskRef& task : held) {
+    const auto found = rows_.find(task.id.value);
+    if (found == rows_.end()) continue;
+    Row& row = found->second;
+    if (row.job.state != JobState::kRunning || row.worker_id != worker_id) continue;
+    row.lease_due_us = now_us() + us(rules_.lease);
+    if (row.job.generation == task.generation && row.job.attempt == task.attempt) kept.push_back(task);
+  }
+  return kept;
+}
+
+Result<std::vector<EndingResult>> FakeJobStore::finish(std::span<const Ending> endings, Deadline) {
+  MutexLock lock(mutex_);
+  const auto fault = enter("finish");
+  if (fault && !fault->applied) return fail(fault->code, "fault asked for");
+  std::vector<EndingResult> results;
+  for (const Ending& ending : endings) {
+    EndingResult result;
+    const auto found = rows_.find(ending.ref.id.value);
+    if (found != rows_.end()) {
+      Row& row = found->second;
+      const bool ours = row.job.state == JobState::kRunning && row.job.generation == ending.ref.generation &&
+                        row.job.attempt == ending.ref.attempt && row.worker_id == ending.worker_id;
+      if (ours) {
+        bool ended = true;
+        if (const auto* succeeded = std::get_if<Succeeded>(&ending.how)) {
+          const auto refused = [&](const std::string& text) {
+            return succeeded->result.text.find(text) != std::string::npos;
+          };
+          if (std::any_of(refused_.begin(), refused_.end(), refused)) {
+            end(row, JobState::kFailed, std::nullopt,
+                JobError{"result_not_storable", "the result was refused by the database", "server_error",
+                         ""});
+          } else {
+            end(row, JobState::kSucceeded, succeeded->result, std::nullopt);
+          }
+        } else if (const auto* failed = std::get_if<Failed>(&ending.how)) {
+          if (failed->permanent) {
+            end(row, JobState::kFailed, std::nullopt, failed->error);
+          } else {
+            ended = fail_start(row, failed->error, false);
+          }
+        } else {
+          ++row.forgiven;
+          requeue(row, 0);
+          ended = false;
+        }
+        result.outcome = ended ? EndingOutcome::kEnded : EndingOutcome::kRequeued;
+        if (ended) result.job = row.job;
+      }
+    }
+    results.push_back(std::move(result));
+  }
+  if (fault) return fail(fault->code, "fault asked for");
+  return results;
+}
+
+Result<int> FakeJobStore::rescue_lapsed(int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("rescue_lapsed")) return fail(fault->code, "fault asked for");
+  int handled = 0;
+  for (auto& [id, row] : rows_) {
+    if (handled == limit) break;
+    if (row.lease_due_us < 0 || row.lease_due_us >= now_us()) continue;
+    const bool poison = row.lapsed + 1 >= rules_.poison_lapses_max;
+    fail_start(row,
+               JobError{poison ? "poison" : "worker_lost", "The worker that ran the job stopped answering.",
+                        "server_error", ""},
+               true);
+    ++handled;
+  }
+  return handled;
+}
+
+Result<int> FakeJobStore::expire_due(int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("expire_due")) return fail(fault->code, "fault asked for");
+  int handled = 0;
+  for (auto& [id, row] : rows_) {
+    if (handled == limit) break;
+    if (is_final(row.job.state) || row.job.expires_us >= now_us()) continue;
+    end(row, JobState::kExpired, std::nullopt,
+        JobError{"job_expired", "The job was not finished before its expires_at.", "job_error", ""});
+    ++handled;
+  }
+  return handled;
+}
+
+Result<std::vector<DueEvent>> FakeJobStore::due_events(std::span<const int> shards, int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("due_events")) return fail(fault->code, "fault asked for");
+  std::vector<DueEvent> due;
+  for (const EventRow& event : events_) {
+    if (static_cast<int>(due.size()) >= limit) break;
+    if (event.publish_due_us < 0 || event.publish_due_us > now_us()) continue;
+    if (std::find(shards.begin(), shards.end(), event.shard) == shards.end()) continue;
+    due.push_back(DueEvent{event.ref, event.publishes});
+  }
+  return due;
+}
+
+Status FakeJobStore::mark_events(std::span<const EventId> events, bool published, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("mark_events")) return fail(fault->code, "fault asked for");
+  for (EventRow& event : events_) {
+    if (event.publish_due_us < 0 || std::find(events.begin(), events.end(), event.ref.id) == events.end())
+      continue;
+    event.publish_due_us = now_us() + us(rules_.republish_after);
+    if (published) ++event.publishes;
+  }
+  return {};
+}
+
+}  // namespace sluice::testing
