@@ -24,6 +24,9 @@ struct ServerConfig {
   int header_count_max = 100;                // Fields; more is 431.
   std::size_t target_bytes_max = 8 * 1024;   // More is 414.
 
+  // Bodies held at one time, all connections together; a request that would need more is 503.
+  std::size_t bodies_bytes_max = 256 * 1024 * 1024;
+
   std::chrono::milliseconds header_timeout{
       10'000};  // From the first byte of a request to the end of its header.
   std::chrono::milliseconds body_timeout{60'000};   // From the end of the header to the end of the body.

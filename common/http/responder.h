@@ -12,6 +12,8 @@
 namespace sluice::http {
 
 class Responder {
+  struct State;
+
  public:
   // Where answers go: the server's connection, or a test.
   class Sink {
@@ -32,11 +34,19 @@ class Responder {
   // first.
   void on_disconnect(std::function<void()> callback) const;
 
-  // For sinks.
-  void cancel() const;
+  // Tells the responder that the client has left, without keeping it from being dropped.
+  class Canceller {
+   public:
+    Canceller() = default;
+    void cancel() const;
+
+   private:
+    friend class Responder;
+    std::weak_ptr<State> state_;
+  };
+  Canceller canceller() const;
 
  private:
-  struct State;
   std::shared_ptr<State> state_;
 };
 

@@ -37,7 +37,8 @@ enum class RunOn {
 
 struct Route {
   std::size_t body_max = 0;  // Bytes; a longer body is 413 before it is read, or as soon as it shows.
-  // If not empty, a body needs this media type ("application/json"; parameters are ignored), else 415.
+  // If not empty, the route lives by its body: a request without one is 411, and one that declares another
+  // media type is 415 (parameters are ignored; a request that declares none is taken at the route's word).
   std::string content_type;
   Authenticate authenticate;  // Optional. Runs first.
   Admit admit;                // Optional. Runs second.
