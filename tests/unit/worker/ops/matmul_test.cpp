@@ -1,0 +1,143 @@
+#include "worker/ops/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "worker/kernels/half.h"
+#include "worker/kernels/q8_0.h"
+
+namespace sluice::ops {
+namespace {
+
+std::vector<float> normals(std::size_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0.0F, 1.0F);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+struct Stored {
+  std::vector<std::byte> bytes;
+  WeightMatrix matrix;
+};
+
+Stored stored(GgmlType type, std::size_t rows, std::size_t cols, const std::vector<float>& values) {
+  Stored s;
+  s.bytes.resize(ggml_row_bytes(type, cols) * rows);
+  if (type == GgmlType::kF32) std::memcpy(s.bytes.data(), values.data(), s.bytes.size());
+  if (type == GgmlType::kF16) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::uint16_t half = kernels::float_to_half(values[i]);
+      std::memcpy(&s.bytes[2 * i], &half, 2);
+    }
+  }
+  if (type == GgmlType::kQ8_0) {
+    kernels::quantize_q8_0(values.data(), values.size(),
+                           reinterpret_cast<kernels::BlockQ8_0*>(s.bytes.data()));
+  }
+  auto matrix = WeightMatrix::prepare(type, rows, cols, s.bytes.data());
+  EXPECT_TRUE(matrix.has_value());
+  s.matrix = *matrix;
+  return s;
+}
+
+class MatmulTypes : public testing::TestWithParam<GgmlType> {};
+
+TEST_P(MatmulTypes, SeveralProductsAtOnceEqualTheSlowProduct) {
+  const std::size_t cols = 256;
+  const std::vector<std::size_t> rows = {160, 3, 48};
+  for (std::size_t threads : {1, 3}) {
+    ThreadPool pool(threads);
+    for (const kernels::KernelSet* set : kernels::kernel_sets()) {
+      const Context context{*set, pool};
+      for (std::size_t tokens : {1, 7}) {
+        const std::vector<float> x = normals(tokens * cols, 1);
+        std::vector<Stored> weights;
+        std::vector<std::vector<float>> y;
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          weights.push_back(
+              stored(GetParam(), rows[i], cols, normals(rows[i] * cols, 10 + static_cast<unsigned>(i))));
+          y.emplace_back(tokens * rows[i]);
+        }
+        std::vector<Product> products;
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          products.push_back({&weights[i].matrix, y[i].data(), rows[i]});
+        }
+        Activations activations;
+        activations.set(x.data(), tokens, cols);
+        matmul(context, activations, products);
+        std::vector<float> row(cols);
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          for (std::size_t r = 0; r < rows[i]; ++r) {
+            weights[i].matrix.read_row(r, row.data());
+            for (std::size_t t = 0; t < tokens; ++t) {
+              double sum = 0.0;
+              for (std::size_t k = 0; k < cols; ++k) sum += static_cast<double>(row[k]) * x[t * cols + k];
+              // Q8_0: each activation is off by up to half a step of its block, about 3/254; 256 such errors
+              // of random sign against weights of size 1 make a standard deviation of about 0.11.
+              const double tolerance = GetParam() == GgmlType::kQ8_0 ? 0.6 : 2e-4;
+              ASSERT_NEAR(y[i][t * rows[i] + r], sum, tolerance) << set->name;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatmulTypes, ThreadsDoNotChangeABit) {
+  const std::size_t rows = 500;
+  const std::size_t cols = 512;
+  const std::size_t tokens = 5;
+  const Stored w = stored(GetParam(), rows, cols, normals(rows * cols, 2));
+  const std::vector<float> x = normals(tokens * cols, 3);
+  std::vector<std::vector<float>> results;
+  for (std::size_t threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    Activations activations;
+    activations.set(x.data(), tokens, cols);
+    std::vector<float> y(rows * tokens);
+    const Product product{&w.matrix, y.data(), rows};
+    matmul({*kernels::kernel_sets().front(), pool}, activations, {&product, 1});
+    results.push_back(y);
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+}
+
+TEST_P(MatmulTypes, FindsNumbersThatAreNotFinite) {
+  std::vector<float> values = normals(4 * 64, 4);
+  EXPECT_TRUE(stored(GetParam(), 4, 64, values).matrix.finite(0, 4));
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    Stored s = stored(GetParam(), 4, 64, values);
+    // The first number of row 2; for Q8_0 the first scale of row 2.
+    const std::uint16_t half = kernels::float_to_half(bad);
+    std::byte* at = s.bytes.data() + 2 * s.bytes.size() / 4;
+    if (GetParam() == GgmlType::kF32) {
+      std::memcpy(at, &bad, sizeof bad);
+    } else {
+      std::memcpy(at, &half, sizeof half);
+    }
+    EXPECT_FALSE(s.matrix.finite(0, 4));
+    EXPECT_TRUE(s.matrix.finite(0, 2));
+    EXPECT_TRUE(s.matrix.finite(3, 4));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, MatmulTypes, testing::Values(GgmlType::kF32, GgmlType::kF16, GgmlType::kQ8_0),
+                         [](const auto& info) { return std::string(ggml_type_name(info.param)); });
+
+TEST(WeightMatrix, RefusesWhatItHasNoKernelForByName) {
+  const auto refused = WeightMatrix::prepare(GgmlType::kQ4_K, 1, 256, nullptr);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(refused.error().message.find("Q4_K"), std::string::npos);
+  EXPECT_FALSE(WeightMatrix::prepare(GgmlType::kQ8_0, 1, 33, nullptr).has_value());
+}
+
+}  // namespace
+}  // namespace sluice::ops

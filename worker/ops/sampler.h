@@ -1,0 +1,53 @@
+// Picks the next token from logits.
+//
+// A Sampler belongs to one sequence and one thread at a time. What it picks depends on the logits, the tokens
+// seen and the seed alone: draw number n of a seed is always the same number.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "worker/kernels/kernels.h"
+
+namespace sluice::ops {
+
+// In the order in which they act. Defaults are "off", and greedy.
+struct SamplerConfig {
+  float repetition_penalty = 1.0F;  // Divides positive logits (multiplies negative ones) of tokens seen.
+  float frequency_penalty = 0.0F;   // Subtracted once for each time that the answer has the token.
+  float presence_penalty = 0.0F;    // Subtracted once if the answer has the token.
+  float temperature = 0.0F;  // 0: the largest logit wins (the lowest id among equals); nothing below acts.
+  int top_k = 0;             // Keeps the k likeliest; 0: all.
+  float top_p = 1.0F;        // Keeps the fewest likeliest whose probabilities reach this sum.
+  float min_p = 0.0F;        // Keeps those at least this fraction as likely as the likeliest.
+  std::uint64_t seed = 0;
+};
+
+class Sampler {
+ public:
+  Sampler(const SamplerConfig& config, std::span<const std::int32_t> prompt);
+
+  // Logits must be finite; they are changed. The pick counts as seen from now on.
+  std::int32_t pick(const kernels::KernelSet& kernels, std::span<float> logits);
+
+ private:
+  void penalize(std::span<float> logits) const;
+  std::int32_t draw(const kernels::KernelSet& kernels, std::span<float> logits);
+
+  SamplerConfig config_;
+  std::unordered_set<std::int32_t> prompt_;                 // Kept only if the repetition penalty is on.
+  std::unordered_map<std::int32_t, std::uint32_t> answer_;  // Times picked; kept if any penalty is on.
+  std::uint64_t draws_ = 0;
+  std::vector<std::int32_t> order_;
+};
+
+// Number `index` of the seed's sequence, evenly distributed in [0, 1).
+double seeded_uniform(std::uint64_t seed, std::uint64_t index);
+
+bool all_finite(std::span<const float> values);
+
+}  // namespace sluice::ops
