@@ -109,8 +109,6 @@ class Mysql(Component):
         # --force: without it, a machine whose own name can't be looked up is refused.
         argv = ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db", "--force",
                 "--auth-root-authentication-method=normal"]
-        if os.getuid() == 0:
-            argv.append("--user=root")
         with open(self.log, "ab") as log:
             result = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False,
                                     env={**os.environ, "PATH": _search_path()})
