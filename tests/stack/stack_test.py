@@ -269,11 +269,13 @@ class Servers(unittest.TestCase):
         self.addCleanup(shutil.rmtree, parent, ignore_errors=True)
         stack = Stack(self, parent / ("long-" * 20) / "it's")
         stack.root.mkdir(parents=True)
-        stack.run("up", "--only", "mysql,redis")
+        stack.run("up", "--only", "mysql,redis,rabbitmq")
         self.assertEqual(stack.run("mysql", "-N", "-e", "SELECT 1").stdout.strip(), "1")
+        self.assertIn("sluice", stack.run("rabbitmqctl", "list_vhosts").stdout)
         short = [p for p in Path("/tmp").glob(f"sluice-{os.getuid()}-*") if (p / "mysql.sock").exists()]
         self.assertTrue(short)
         stack.run("down")
+        self.assertEqual([p for p in short if p.exists()], [])
 
     def test_mistakes_are_answered_plainly(self):
         stack = Stack(self)

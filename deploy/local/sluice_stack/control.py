@@ -105,7 +105,7 @@ class Control:
         for record in [*self.layout.run.glob("*.pid.json"), self.layout.supervisor_file, self.layout.status_file,
                        self.layout.desired_file]:
             record.unlink(missing_ok=True)
-        self.layout.remove_socket_folder()
+        self.layout.remove_short_folder()
         return ran
 
     def wait_for_state(self, revision: int, names: list[str], states: tuple[str, ...], seconds: float) -> bool:

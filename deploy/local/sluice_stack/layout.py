@@ -1,6 +1,7 @@
 """Where a stack keeps its things, and what it remembers from one start to the next."""
 import hashlib
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -55,15 +56,25 @@ class Layout:
         path = self.run / name
         return path if len(os.fsencode(path)) <= SOCKET_PATH_MAX else self._short_folder() / name
 
-    def create_socket_folder(self, path: Path) -> None:
-        if path.parent != self._short_folder():
-            return
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        found = path.parent.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise RuntimeError(f"{path.parent} belongs to someone else or is open to others")
+    def plain(self, path: Path) -> Path:
+        """A name of `path`, which lies in the stack's folder, for programs that hand it to a shell
+        unquoted: by way of a link where the folder's own name has blanks or quotes in it."""
+        if re.fullmatch(r"[A-Za-z0-9_./+=@-]+", str(self.root)):
+            return path
+        return self._short_folder() / "root" / path.relative_to(self.root)
 
-    def remove_socket_folder(self) -> None:
+    def create_short_folder(self) -> None:
+        """For `socket()` and `plain()`; may be called again."""
+        folder = self._short_folder()
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise RuntimeError(f"{folder} belongs to someone else or is open to others")
+        link = folder / "root"
+        if not link.is_symlink():
+            link.symlink_to(self.root)
+
+    def remove_short_folder(self) -> None:
         shutil.rmtree(self._short_folder(), ignore_errors=True)
 
     def purge(self) -> None:

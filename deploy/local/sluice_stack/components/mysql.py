@@ -65,7 +65,8 @@ class Mysql(Component):
         if not (self.data() / "mysql").is_dir():
             self._install()
         socket = self.layout.socket("mysql.sock")
-        self.layout.create_socket_folder(socket)
+        if socket.parent != self.layout.run:
+            self.layout.create_short_folder()
         temporary = self.layout.data / "mysql-tmp"
         temporary.mkdir(mode=0o700, exist_ok=True)
         secrets = self.context.credentials

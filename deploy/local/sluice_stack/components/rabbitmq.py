@@ -36,7 +36,7 @@ log.file = false
 def environment(context: Context) -> dict[str, str]:
     """What the node, its port mapper and rabbitmqctl need to find each other and no one else."""
     layout, ports = context.layout, context.state.ports
-    home = layout.data / "rabbitmq-home"
+    home, conf = layout.plain(layout.data / "rabbitmq-home"), layout.plain(layout.conf)
     return {
         "HOME": str(home),
         "ERL_EPMD_PORT": str(ports["epmd"]),
@@ -48,11 +48,11 @@ def environment(context: Context) -> dict[str, str]:
         "RABBITMQ_DIST_PORT": str(ports["rabbitmq_dist"]),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_CONFIG_FILE": str(layout.conf / "rabbitmq"),
-        "RABBITMQ_ADVANCED_CONFIG_FILE": str(layout.conf / "rabbitmq-advanced"),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(layout.conf / "rabbitmq-plugins"),
-        "RABBITMQ_MNESIA_BASE": str(layout.data / "rabbitmq"),
-        "RABBITMQ_LOG_BASE": str(layout.logs / "rabbitmq"),
+        "RABBITMQ_CONFIG_FILE": str(conf / "rabbitmq"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(conf / "rabbitmq-advanced"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(conf / "rabbitmq-plugins"),
+        "RABBITMQ_MNESIA_BASE": str(layout.plain(layout.data / "rabbitmq")),
+        "RABBITMQ_LOG_BASE": str(layout.plain(layout.logs / "rabbitmq")),
         "RABBITMQ_LOGS": "-",
     }
 
@@ -90,6 +90,8 @@ class RabbitMq(Component):
     def prepare(self) -> None:
         if not (_BIN / "rabbitmq-server").exists():
             raise RuntimeError("rabbitmq-server is not installed")
+        if self.layout.plain(self.layout.root) != self.layout.root:
+            self.layout.create_short_folder()
         settings = environment(self.context)
         home = Path(settings["HOME"])
         home.mkdir(mode=0o700, exist_ok=True)
