@@ -17,6 +17,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -57,8 +59,8 @@ struct MysqlConfig {
   std::string tls_key_file;
 };
 
-// The name of the unique key that a kConflict of this adapter is about ("PRIMARY", "job.PRIMARY" on MySQL 8
-// without its table: always the bare key name); empty for any other error.
+// The bare name of the unique key that a kConflict of this adapter is about ("PRIMARY", "job_by_tenant");
+// empty for any other error.
 std::string_view duplicate_key(const Error& error);
 
 // One session. Not safe for concurrent use: it belongs to whoever holds its lease.
@@ -88,10 +90,16 @@ class MysqlConnection {
   // The last failure was a deadlock or a lock wait that timed out: run the whole transaction again.
   bool should_retry_transaction() const;
 
+  // The longest statement that the server takes (max_allowed_packet): a longer one is refused with kInvalid.
+  std::size_t statement_bytes_max() const;
+
  private:
   friend class MysqlPool;
   struct Impl;
   explicit MysqlConnection(std::unique_ptr<Impl> impl);
+  static Result<std::unique_ptr<MysqlConnection>> open(
+      const MysqlConfig& config, const Clock& clock, std::shared_ptr<std::atomic<std::uint64_t>> statements);
+  Status ping(Deadline deadline);
   std::unique_ptr<Impl> impl_;
 };
 
@@ -163,10 +171,18 @@ class MysqlPool {
   const MysqlConfig& config() const { return config_; }
 
  private:
-  struct Idle;
+  struct Idle {
+    std::unique_ptr<MysqlConnection> connection;
+    SteadyTime since;
+  };
   using RunBody = std::function<Status(MysqlConnection&)>;
   Status run_transaction(Deadline deadline, const RunBody& body);
-  Result<std::unique_ptr<MysqlConnection>> connect(Deadline deadline);
+  // One BEGIN … COMMIT. `again`: nothing was committed, and another run may succeed.
+  Status try_transaction(Deadline deadline, const RunBody& body, bool& again);
+  void pause(Duration time, Deadline deadline);
+  std::unique_ptr<MysqlConnection> take_idle(bool& needs_ping) EXCLUDES(mutex_);
+  Result<Lease> connect_reserved(bool probe);
+  void drop(std::unique_ptr<MysqlConnection> connection);
   void give_back(std::unique_ptr<MysqlConnection> connection);
 
   const MysqlConfig config_;
