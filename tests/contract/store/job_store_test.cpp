@@ -1,0 +1,502 @@
+// What every JobStore promises, asked of the real one and of the fake alike.
+#include "common/store/job_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "common/store/mysql_event_store.h"
+#include "common/store/mysql_job_store.h"
+#include "tests/support/fake_job_store.h"
+#include "tests/support/mysql_database.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+const TenantId kTenant{"default"};
+const std::string kWorker = "worker-1";
+
+// The store under test, and a way to let time pass for it.
+class World {
+ public:
+  virtual ~World() = default;
+  virtual JobStore& jobs() = 0;
+  virtual EventStore& events() = 0;
+  virtual void advance(std::chrono::milliseconds by) = 0;
+  virtual Clock& clock() = 0;
+};
+
+class FakeWorld final : public World {
+ public:
+  JobStore& jobs() override { return store_; }
+  EventStore& events() override { return store_; }
+  void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
+  Clock& clock() override { return clock_; }
+
+ private:
+  ManualClock clock_;
+  SeededRng rng_{1};
+  IdMaker ids_{clock_, rng_};
+  testing::FakeJobStore store_{clock_, ids_};
+};
+
+class MysqlWorld final : public World {
+ public:
+  explicit MysqlWorld(testing::MysqlDatabase& database)
+      : database_(database),
+        ids_(database.clock(), database.rng()),
+        jobs_(database.pool(), ids_, JobRules{}),
+        events_(database.pool(), JobRules{}.republish_after) {
+    database.clear_jobs();
+  }
+  JobStore& jobs() override { return jobs_; }
+  EventStore& events() override { return events_; }
+  // The server's clock can't be moved, so everything it has written moves into the past instead.
+  void advance(std::chrono::milliseconds by) override {
+    const std::string back = " - INTERVAL " + std::to_string(by.count() * 1000) + " MICROSECOND";
+    const auto moved = [&back](const std::string& column) { return column + " = " + column + back; };
+    database_.execute("UPDATE job SET " + moved("created_at") + ", " + moved("started_at") + ", " +
+                      moved("finished_at") + ", " + moved("expires_at") + ", " + moved("publish_due") + ", " +
+                      moved("published_at") + ", " + moved("lease_due") + ", " + moved("expire_due"));
+    database_.execute("UPDATE event SET " + moved("publish_due"));
+  }
+  Clock& clock() override { return database_.clock(); }
+
+ private:
+  testing::MysqlDatabase& database_;
+  IdMaker ids_;
+  MysqlJobStore jobs_;
+  MysqlEventStore events_;
+};
+
+template <class T>
+std::unique_ptr<World> make_world();
+template <>
+std::unique_ptr<World> make_world<FakeWorld>() {
+  return std::make_unique<FakeWorld>();
+}
+template <>
+std::unique_ptr<World> make_world<MysqlWorld>() {
+  auto* database = testing::MysqlDatabase::instance();
+  return database == nullptr ? nullptr : std::make_unique<MysqlWorld>(*database);
+}
+
+template <class T>
+class JobStoreContract : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    world_ = make_world<T>();
+    if (!world_) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  }
+
+  JobStore& jobs() { return world_->jobs(); }
+  Deadline soon() { return Deadline::in(world_->clock(), seconds(20)); }
+  void advance(std::chrono::milliseconds by) { world_->advance(by); }
+
+  NewJob new_job() {
+    NewJob fresh;
+    fresh.job.id = ids_.template make<JobId>(shard_of_tenant(kTenant));
+    fresh.job.tenant = kTenant;
+    fresh.job.model = "sluice-tiny";
+    fresh.request_json = R"({"prompt":"hé 🎉 'quoted' \\ back"})";
+    fresh.prompt_tokens = 7;
+    fresh.tokens_max = 263;
+    return fresh;
+  }
+  JobId submit(NewJob fresh) {
+    std::vector<Submission> submissions(1);
+    submissions[0].jobs.push_back(std::move(fresh));
+    const auto answers = jobs().submit(submissions, soon());
+    EXPECT_TRUE(answers[0].has_value()) << answers[0].error().message;
+    return submissions[0].jobs[0].job.id;
+  }
+  JobId submit() { return submit(new_job()); }
+  std::vector<ClaimedJob> claim(const JobId& id, int attempt = 0, const std::string& worker = kWorker) {
+    const TaskRef task{id, 1, attempt};
+    auto claimed = jobs().claim(std::span(&task, 1), worker, soon());
+    EXPECT_TRUE(claimed.has_value());
+    return claimed.value_or(std::vector<ClaimedJob>());
+  }
+  EndingResult finish(Ending ending) {
+    auto results = jobs().finish(std::span(&ending, 1), soon());
+    EXPECT_TRUE(results.has_value());
+    return results ? results->front() : EndingResult{};
+  }
+  EndingResult succeed(const TaskRef& ref, const std::string& text = "85") {
+    return finish(Ending{ref, kWorker, Succeeded{JobResult{text, "", "stop", 7, 3}}});
+  }
+  EndingResult fail_with(const TaskRef& ref, bool permanent) {
+    return finish(
+        Ending{ref, kWorker, Failed{JobError{"engine_error", "it broke", "server_error", ""}, permanent}});
+  }
+  Job read(const JobId& id) {
+    auto job = jobs().get(kTenant, id, soon());
+    EXPECT_TRUE(job.has_value());
+    return job.value_or(Job{});
+  }
+  std::vector<std::string> event_types(const JobId& id) {
+    std::vector<std::string> types;
+    for (const DueEvent& event : *world_->events().due_events(all_shards(), 10'000, soon())) {
+      if (event.ref.job_id == id) types.push_back(event.ref.type);
+    }
+    return types;
+  }
+  static std::vector<int> all_shards() {
+    std::vector<int> shards;
+    for (int i = 0; i < kShards; ++i) shards.push_back(i);
+    return shards;
+  }
+  std::vector<DueTask> due(Priority priority = Priority::kNormal, int limit = 100) {
+    return *jobs().due_tasks("sluice-tiny", priority, all_shards(), limit, soon());
+  }
+
+  std::unique_ptr<World> world_;
+  SystemClock real_clock_;
+  SystemRng real_rng_;
+  IdMaker ids_{real_clock_, real_rng_};
+};
+
+using Worlds = ::testing::Types<FakeWorld, MysqlWorld>;
+TYPED_TEST_SUITE(JobStoreContract, Worlds);
+
+TYPED_TEST(JobStoreContract, AnAcceptedJobCanBeRead) {
+  NewJob fresh = this->new_job();
+  fresh.job.metadata_json = R"({"order":"42"})";
+  fresh.job.callback_url = "https://example.org/hook";
+  fresh.job.priority = Priority::kHigh;
+  fresh.expires_in_s = 60;
+  const JobId id = this->submit(fresh);
+  const Job job = this->read(id);
+  EXPECT_EQ(job.state, JobState::kQueued);
+  EXPECT_EQ(job.generation, 1);
+  EXPECT_EQ(job.attempt, 0);
+  EXPECT_EQ(job.priority, Priority::kHigh);
+  EXPECT_EQ(job.metadata_json, R"({"order":"42"})");
+  EXPECT_EQ(job.callback_url, "https://example.org/hook");
+  EXPECT_EQ(job.expires_us, job.created_us + 60'000'000);
+  EXPECT_FALSE(job.result.has_value());
+  EXPECT_FALSE(job.error.has_value());
+}
+
+TYPED_TEST(JobStoreContract, AnotherTenantsJobDoesNotExist) {
+  const JobId id = this->submit();
+  EXPECT_EQ(this->jobs().get(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(this->jobs().cancel(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(this->jobs().get(TenantId{}, id, this->soon()).has_value());
+}
+
+TYPED_TEST(JobStoreContract, OneRefusedSubmissionLeavesItsNeighboursUnharmed) {
+  std::vector<Submission> submissions(5);
+  for (auto& submission : submissions) submission.jobs.push_back(this->new_job());
+  submissions[2].jobs[0].job.model = std::string(500, 'm');
+  const auto answers = this->jobs().submit(submissions, this->soon());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(answers[i].has_value(), i != 2);
+    const auto job = this->jobs().get(kTenant, submissions[i].jobs[0].job.id, this->soon());
+    EXPECT_EQ(job.has_value(), i != 2);
+  }
+  EXPECT_EQ(answers[2].error().code, ErrorCode::kInvalid);
+}
+
+TYPED_TEST(JobStoreContract, AClaimStartsAJobOnceAndHandsOutItsRequest) {
+  const JobId id = this->submit();
+  const auto first = this->claim(id);
+  ASSERT_THAT(first, SizeIs(1));
+  EXPECT_EQ(first[0].ref.attempt, 1);
+  EXPECT_EQ(first[0].request_json, R"({"prompt":"hé 🎉 'quoted' \\ back"})");
+  EXPECT_EQ(first[0].tokens_max, 263);
+  EXPECT_EQ(this->read(id).state, JobState::kRunning);
+  // A duplicate of the message, and one from after the start.
+  EXPECT_THAT(this->claim(id, 0, "worker-2"), IsEmpty());
+  EXPECT_THAT(this->claim(id, 1, "worker-2"), IsEmpty());
+}
+
+TYPED_TEST(JobStoreContract, ClaimSkipsUnknownJobsAndOtherGenerations) {
+  const JobId id = this->submit();
+  const JobId unknown = this->ids_.template make<JobId>(3);
+  const std::vector<TaskRef> tasks = {{unknown, 1, 0}, {id, 2, 0}};
+  EXPECT_THAT(*this->jobs().claim(tasks, kWorker, this->soon()), IsEmpty());
+  EXPECT_EQ(this->read(id).state, JobState::kQueued);
+}
+
+TYPED_TEST(JobStoreContract, AnExpiredJobIsNotStarted) {
+  NewJob fresh = this->new_job();
+  fresh.expires_in_s = 5;
+  const JobId id = this->submit(fresh);
+  this->advance(seconds(6));
+  EXPECT_THAT(this->claim(id), IsEmpty());
+}
+
+TYPED_TEST(JobStoreContract, ASucceededJobHasItsResultAndOneEvent) {
+  const JobId id = this->submit();
+  const auto claimed = this->claim(id);
+  const EndingResult ended = this->succeed(claimed[0].ref);
+  EXPECT_EQ(ended.outcome, EndingOutcome::kEnded);
+  ASSERT_TRUE(ended.job.has_value());
+  const Job job = this->read(id);
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.result->text, "85");
+  EXPECT_EQ(job.result->prompt_tokens, 7);
+  EXPECT_GE(job.finished_us, job.started_us);
+  EXPECT_EQ(ended.job->result, job.result);
+  EXPECT_EQ(ended.job->finished_us, job.finished_us);
+  EXPECT_THAT(this->event_types(id), ElementsAre("job.succeeded"));
+}
+
+TYPED_TEST(JobStoreContract, TheEndedJobOfAFinishIsTheJobThatGetReads) {
+  NewJob fresh = this->new_job();
+  fresh.job.metadata_json = R"({"a":"b"})";
+  fresh.job.callback_url = "http://127.0.0.1:1/x";
+  const JobId id = this->submit(fresh);
+  const EndingResult ended = this->succeed(this->claim(id)[0].ref);
+  ASSERT_TRUE(ended.job.has_value());
+  EXPECT_EQ(job_to_cache(*ended.job), job_to_cache(this->read(id)));
+}
+
+TYPED_TEST(JobStoreContract, FinishingTwiceEndsAJobOnce) {
+  const JobId id = this->submit();
+  const auto claimed = this->claim(id);
+  EXPECT_EQ(this->succeed(claimed[0].ref).outcome, EndingOutcome::kEnded);
+  EXPECT_EQ(this->succeed(claimed[0].ref, "other").outcome, EndingOutcome::kLost);
+  EXPECT_EQ(this->read(id).result->text, "85");
+  EXPECT_THAT(this->event_types(id), SizeIs(1));
+}
+
+TYPED_TEST(JobStoreContract, StaleAttemptCannotComplete) {
+  const JobId id = this->submit();
+  const auto first = this->claim(id);
+  this->advance(seconds(16));
+  ASSERT_EQ(*this->jobs().rescue_lapsed(10, this->soon()), 1);
+  this->advance(seconds(2));
+  const auto second = this->claim(id, 1, "worker-2");
+  ASSERT_THAT(second, SizeIs(1));
+  EXPECT_EQ(second[0].lapsed_starts, 1);
+  EXPECT_EQ(this->succeed(first[0].ref).outcome, EndingOutcome::kLost);
+  EXPECT_EQ(this->read(id).state, JobState::kRunning);
+}
+
+TYPED_TEST(JobStoreContract, AFailedStartRunsAgainAfterOneTwoFourEightSecondsThenTheJobIsDead) {
+  const JobId id = this->submit();
+  const int waits_s[] = {1, 2, 4, 8};
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const auto claimed = this->claim(id, attempt);
+    ASSERT_THAT(claimed, SizeIs(1));
+    const EndingResult ended = this->fail_with(claimed[0].ref, false);
+    if (attempt == 4) {
+      EXPECT_EQ(ended.outcome, EndingOutcome::kEnded);
+      break;
+    }
+    EXPECT_EQ(ended.outcome, EndingOutcome::kRequeued);
+    this->advance(seconds(waits_s[attempt]) - std::chrono::milliseconds(300));
+    EXPECT_THAT(this->due(), IsEmpty()) << "attempt " << attempt;
+    this->advance(std::chrono::milliseconds(310));
+    const auto due = this->due();
+    ASSERT_THAT(due, SizeIs(1)) << "attempt " << attempt;
+    EXPECT_EQ(due[0].ref, (TaskRef{id, 1, attempt + 1}));
+    EXPECT_EQ(due[0].published_ms_ago, -1);
+  }
+  const Job job = this->read(id);
+  EXPECT_EQ(job.state, JobState::kDead);
+  EXPECT_EQ(job.attempt, 5);
+  EXPECT_EQ(job.error->code, "engine_error");
+  EXPECT_THAT(this->event_types(id), ElementsAre("job.dead"));
+}
+
+TYPED_TEST(JobStoreContract, APermanentFailureIsNotRetried) {
+  const JobId id = this->submit();
+  EXPECT_EQ(this->fail_with(this->claim(id)[0].ref, true).outcome, EndingOutcome::kEnded);
+  EXPECT_EQ(this->read(id).state, JobState::kFailed);
+  EXPECT_THAT(this->event_types(id), ElementsAre("job.failed"));
+}
+
+TYPED_TEST(JobStoreContract, AReleasedStartDoesNotCount) {
+  const JobId id = this->submit();
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    const auto claimed = this->claim(id, attempt);
+    ASSERT_THAT(claimed, SizeIs(1));
+    EXPECT_EQ(this->finish(Ending{claimed[0].ref, kWorker, Released{}}).outcome, EndingOutcome::kRequeued);
+    EXPECT_THAT(this->due(), SizeIs(1));
+  }
+  const auto claimed = this->claim(id, 8);
+  EXPECT_EQ(this->fail_with(claimed[0].ref, false).outcome, EndingOutcome::kRequeued);
+  EXPECT_THAT(this->event_types(id), IsEmpty());
+}
+
+TYPED_TEST(JobStoreContract, ThreeLapsedStartsArePoison) {
+  const JobId id = this->submit();
+  for (int start = 0; start < 3; ++start) {
+    ASSERT_THAT(this->claim(id, start), SizeIs(1));
+    EXPECT_EQ(*this->jobs().rescue_lapsed(10, this->soon()), 0);
+    this->advance(seconds(16));
+    EXPECT_EQ(*this->jobs().rescue_lapsed(10, this->soon()), 1);
+    this->advance(seconds(20));
+  }
+  const Job job = this->read(id);
+  EXPECT_EQ(job.state, JobState::kDead);
+  EXPECT_EQ(job.error->code, "poison");
+  EXPECT_THAT(this->event_types(id), ElementsAre("job.dead"));
+}
+
+TYPED_TEST(JobStoreContract, AHeartbeatKeepsALeaseAndNamesWhatIsStillHeld) {
+  const JobId kept = this->submit();
+  const JobId cancelled = this->submit();
+  const JobId forgotten = this->submit();
+  const TaskRef kept_ref = this->claim(kept)[0].ref;
+  const TaskRef cancelled_ref = this->claim(cancelled)[0].ref;
+  this->claim(forgotten);
+  ASSERT_TRUE(this->jobs().cancel(kTenant, cancelled, this->soon()).has_value());
+  this->advance(seconds(10));
+  const std::vector<TaskRef> held = {cancelled_ref, kept_ref};
+  EXPECT_THAT(*this->jobs().heartbeat(kWorker, held, this->soon()), ElementsAre(kept_ref));
+  EXPECT_THAT(*this->jobs().heartbeat("worker-2", held, this->soon()), IsEmpty());
+  this->advance(seconds(10));
+  EXPECT_EQ(*this->jobs().rescue_lapsed(10, this->soon()), 1);
+  EXPECT_EQ(this->read(kept).state, JobState::kRunning);
+  EXPECT_EQ(this->read(forgotten).state, JobState::kQueued);
+}
+
+TYPED_TEST(JobStoreContract, CancelReachesQueuedAndRunningAndLeavesFinalAlone) {
+  const JobId queued = this->submit();
+  EXPECT_EQ(this->jobs().cancel(kTenant, queued, this->soon())->state, JobState::kCancelled);
+  EXPECT_THAT(this->claim(queued), IsEmpty());
+  const JobId running = this->submit();
+  const auto claimed = this->claim(running);
+  const Job job = *this->jobs().cancel(kTenant, running, this->soon());
+  EXPECT_EQ(job.state, JobState::kCancelled);
+  EXPECT_EQ(job.error->code, "job_cancelled");
+  EXPECT_EQ(this->succeed(claimed[0].ref).outcome, EndingOutcome::kLost);
+  EXPECT_EQ(this->jobs().cancel(kTenant, running, this->soon())->state, JobState::kCancelled);
+  EXPECT_THAT(this->event_types(running), ElementsAre("job.cancelled"));
+}
+
+TYPED_TEST(JobStoreContract, ExpiryEndsQueuedAndRunningJobsOnce) {
+  NewJob short_lived = this->new_job();
+  short_lived.expires_in_s = 5;
+  const JobId queued = this->submit(short_lived);
+  short_lived.job.id = this->ids_.template make<JobId>(1);
+  const JobId running = this->submit(short_lived);
+  this->claim(running);
+  const JobId living = this->submit();
+  EXPECT_EQ(*this->jobs().expire_due(10, this->soon()), 0);
+  this->advance(seconds(6));
+  EXPECT_EQ(*this->jobs().expire_due(10, this->soon()), 2);
+  EXPECT_EQ(*this->jobs().expire_due(10, this->soon()), 0);
+  EXPECT_EQ(this->read(queued).state, JobState::kExpired);
+  EXPECT_EQ(this->read(running).state, JobState::kExpired);
+  EXPECT_EQ(this->read(living).state, JobState::kQueued);
+  EXPECT_THAT(this->event_types(running), ElementsAre("job.expired"));
+}
+
+TYPED_TEST(JobStoreContract, DueTasksAreThoseNotReservedOldestFirstByClassAndShard) {
+  const JobId first = this->submit();
+  this->advance(std::chrono::milliseconds(5));
+  const JobId second = this->submit();
+  NewJob reserved = this->new_job();
+  reserved.publish_reserved = true;
+  const JobId third = this->submit(reserved);
+  NewJob high = this->new_job();
+  high.job.priority = Priority::kHigh;
+  const JobId urgent = this->submit(high);
+  auto due = this->due();
+  ASSERT_THAT(due, SizeIs(2));
+  EXPECT_EQ(due[0].ref.id, first);
+  EXPECT_EQ(due[1].ref.id, second);
+  EXPECT_THAT(this->due(Priority::kNormal, 1), SizeIs(1));
+  ASSERT_THAT(this->due(Priority::kHigh), SizeIs(1));
+  EXPECT_EQ(this->due(Priority::kHigh)[0].ref.id, urgent);
+  const int other_shard = (shard_of_tenant(kTenant) + 1) % kShards;
+  EXPECT_THAT(
+      *this->jobs().due_tasks("sluice-tiny", Priority::kNormal, std::span(&other_shard, 1), 10, this->soon()),
+      IsEmpty());
+  // The reserved one is looked at only after the time in which its caller publishes it.
+  this->advance(seconds(6));
+  due = this->due();
+  ASSERT_THAT(due, SizeIs(3));
+  EXPECT_EQ(due[2].ref.id, third);
+  EXPECT_GE(due[2].published_ms_ago, 5000);
+}
+
+TYPED_TEST(JobStoreContract, AMarkedTaskComesBackWhileItIsStillQueued) {
+  const JobId id = this->submit();
+  const JobId started = this->submit();
+  const std::vector<TaskRef> tasks = {{started, 1, 0}, {id, 1, 0}};
+  ASSERT_TRUE(this->jobs().mark_tasks(tasks, true, this->soon()).has_value());
+  EXPECT_THAT(this->due(), IsEmpty());
+  this->claim(started);
+  this->advance(seconds(6));
+  auto due = this->due();
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].ref.id, id);
+  EXPECT_GE(due[0].published_ms_ago, 5000);
+  // Deferred without having been published: the time of the last publish stays.
+  ASSERT_TRUE(this->jobs().mark_tasks(tasks, false, this->soon()).has_value());
+  EXPECT_THAT(this->due(), IsEmpty());
+  this->advance(seconds(6));
+  EXPECT_GE(this->due()[0].published_ms_ago, 11'000);
+}
+
+TYPED_TEST(JobStoreContract, ListsRunFromNewToOldWithCursorAndFilters) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(this->submit());
+  this->succeed(this->claim(ids[1])[0].ref);
+  JobFilter filter{.tenant = kTenant, .limit = 2};
+  auto page = *this->jobs().list(filter, this->soon());
+  ASSERT_THAT(page, SizeIs(2));
+  EXPECT_EQ(page[0].id, ids[4]);
+  filter.after = page[1].id;
+  filter.limit = 10;
+  page = *this->jobs().list(filter, this->soon());
+  ASSERT_THAT(page, SizeIs(3));
+  EXPECT_EQ(page[2].id, ids[0]);
+  EXPECT_EQ(page[1].result->text, "85");
+  filter.after = {};
+  filter.state = JobState::kSucceeded;
+  EXPECT_THAT(*this->jobs().list(filter, this->soon()), SizeIs(1));
+  filter.state.reset();
+  filter.model = "another";
+  EXPECT_THAT(*this->jobs().list(filter, this->soon()), IsEmpty());
+  EXPECT_THAT(*this->jobs().list(JobFilter{.tenant = TenantId{"other"}}, this->soon()), IsEmpty());
+}
+
+TYPED_TEST(JobStoreContract, GetFinalAnswersOnlyWhatHasEnded) {
+  const JobId queued = this->submit();
+  const JobId done = this->submit();
+  this->succeed(this->claim(done)[0].ref);
+  const std::vector<JobId> ids = {queued, done, this->ids_.template make<JobId>(0)};
+  const auto final_jobs = *this->jobs().get_final(ids, this->soon());
+  ASSERT_THAT(final_jobs, SizeIs(1));
+  EXPECT_EQ(final_jobs[0].id, done);
+}
+
+TYPED_TEST(JobStoreContract, CountsQueuedJobsUpToABound) {
+  for (int i = 0; i < 4; ++i) this->submit();
+  EXPECT_EQ(*this->jobs().count_queued("sluice-tiny", Priority::kNormal, 100, this->soon()), 4);
+  EXPECT_EQ(*this->jobs().count_queued("sluice-tiny", Priority::kNormal, 3, this->soon()), 3);
+  EXPECT_EQ(*this->jobs().count_queued("sluice-tiny", Priority::kLow, 100, this->soon()), 0);
+}
+
+TYPED_TEST(JobStoreContract, PublishedEventsComeBackUntilTheyAreDecided) {
+  const JobId id = this->submit();
+  this->succeed(this->claim(id)[0].ref);
+  auto& events = this->world_->events();
+  auto due = *events.due_events(this->all_shards(), 10, this->soon());
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].publishes, 0);
+  EXPECT_EQ(*event_ref_from_json(event_ref_to_json(due[0].ref)), due[0].ref);
+  ASSERT_TRUE(events.mark_events(std::span(&due[0].ref.id, 1), true, this->soon()).has_value());
+  EXPECT_THAT(*events.due_events(this->all_shards(), 10, this->soon()), IsEmpty());
+  this->advance(seconds(6));
+  due = *events.due_events(this->all_shards(), 10, this->soon());
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].publishes, 1);
+}
+
+}  // namespace
+}  // namespace sluice
