@@ -2,7 +2,7 @@ find_package(GTest REQUIRED)
 
 # sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
 # One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
-# (real servers, told by SLUICE_* variables), e2e (the whole stack).
+# (real servers, told by SLUICE_* variables), e2e (the whole stack). The target tests-<label> builds all of that label.
 function(sluice_add_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "LABELS;SOURCES;LIBS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -12,6 +12,12 @@ function(sluice_add_test)
   target_link_libraries(${ARG_NAME} PRIVATE sluice_options ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
   target_compile_definitions(${ARG_NAME} PRIVATE SLUICE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                  SLUICE_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
+  foreach(label ${ARG_LABELS})
+    if(NOT TARGET tests-${label})
+      add_custom_target(tests-${label})
+    endif()
+    add_dependencies(tests-${label} ${ARG_NAME})
+  endforeach()
   list(JOIN ARG_LABELS ";" labels)
   gtest_discover_tests(${ARG_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES LABELS "${labels}" TIMEOUT ${ARG_TIMEOUT})

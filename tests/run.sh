@@ -1,0 +1,256 @@
+#!/bin/bash
+# Installs what is missing, builds, and runs every test; the last line counts them.
+#
+#   tests/run.sh [--full] [--only STAGE[,STAGE…]] [--no-install]
+#
+# Stages: build unit contract integration e2e stack asan tsan; with --full also bench and the slow tests
+# (label `full`), and integration under the sanitizers. Servers are private ones of deploy/local/stack,
+# ended and deleted at the end, whatever happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
+set -uo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT" || exit 1
+STACK=deploy/local/stack
+STACK_NAME=test-$$
+OUT=$ROOT/build/test-results
+FULL=0
+ONLY=
+INSTALL=1
+
+while (($#)); do
+  case $1 in
+    --full) FULL=1 ;;
+    --only)
+      ONLY=${2:-}
+      shift
+      ;;
+    --no-install) INSTALL=0 ;;
+    *)
+      sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+rm -rf "$OUT"
+mkdir -p "$OUT"
+TOTALS=$OUT/totals
+: >"$TOTALS"
+FAILED_STAGES=()
+CHILD=
+
+# Runs in the background and waits, so that a signal to us is answered at once and passed on.
+call() {
+  "$@" &
+  CHILD=$!
+  wait "$CHILD"
+  local code=$?
+  CHILD=
+  return "$code"
+}
+
+stacks_down() {
+  local name
+  for name in "$STACK_NAME-servers" "$STACK_NAME-e2e"; do
+    [[ -d .local/stacks/$name ]] || continue
+    mkdir -p "$OUT/logs/$name"
+    cp -r ".local/stacks/$name/logs/." "$OUT/logs/$name/" 2>/dev/null
+    "$STACK" down --name "$name" --purge >/dev/null
+  done
+}
+
+# shellcheck disable=SC2317  # called by the trap
+interrupted() {
+  if [[ -n $CHILD ]]; then
+    kill -TERM "$CHILD" 2>/dev/null
+    wait "$CHILD" 2>/dev/null
+  fi
+  echo 'tests: interrupted' >&2
+  exit 130
+}
+trap interrupted INT TERM HUP
+trap stacks_down EXIT
+
+# stage NAME COMMAND…: runs it unless --only leaves it out, and says how long it took.
+stage() {
+  local name=$1 began=$SECONDS code=0
+  shift
+  if [[ -n $ONLY && ",$ONLY," != *",$name,"* ]]; then
+    return 0
+  fi
+  printf '\n== %s\n' "$name"
+  "$@" || code=$?
+  ((code == 0)) || FAILED_STAGES+=("$name")
+  printf '== %s: %s, %d s\n' "$name" "$( ((code == 0)) && echo ok || echo FAILED)" $((SECONDS - began))
+  return "$code"
+}
+
+# A stage that can't run at all counts as one failure.
+broken() {
+  printf 'tests: %s\n' "$*" >&2
+  echo '0 1 0' >>"$TOTALS"
+  return 1
+}
+
+jobs_max() {
+  local cores available
+  cores=$(nproc)
+  available=$(awk '/^MemAvailable:/ {print int($2 / 1572864)}' /proc/meminfo)
+  ((available < 1)) && available=1
+  echo $((available < cores ? available : cores))
+}
+
+# build PRESET TARGET…
+build() {
+  local preset=$1
+  shift
+  call cmake --preset "$preset" >"$OUT/configure-$preset.log" 2>&1 || {
+    tail -n 30 "$OUT/configure-$preset.log" >&2
+    broken "preset $preset can't be configured"
+    return 1
+  }
+  local targets=() known target
+  known=$(cmake --build --preset "$preset" --target help 2>/dev/null)
+  for target in "$@"; do
+    # A label that no test has is no target either.
+    [[ $target == all || $known == *"$target:"* ]] && targets+=(--target "$target")
+  done
+  ((${#targets[@]})) || return 0
+  call cmake --build --preset "$preset" --parallel "$(jobs_max)" "${targets[@]}" >"$OUT/build-$preset.log" 2>&1 || {
+    grep -A15 -E '^FAILED|error:' "$OUT/build-$preset.log" | head -n 60 >&2
+    broken "preset $preset does not build; all of its output is in $OUT/build-$preset.log"
+    return 1
+  }
+}
+
+# run_ctest PRESET LABEL [OPTION…]
+run_ctest() {
+  local preset=$1 label=$2 report=$OUT/$1-$2.xml excluded=(-LE '^full$')
+  shift 2
+  ((FULL)) && excluded=()
+  # ctest's own verdict isn't needed: the report has one for each test.
+  call ctest --test-dir "build/$preset" -L "^$label\$" "${excluded[@]}" --output-junit "$report" --output-on-failure \
+    --no-tests=ignore "$@" >"$OUT/$preset-$label.log" 2>&1
+  if [[ ! -f $report ]]; then
+    tail -n 30 "$OUT/$preset-$label.log" >&2
+    broken "the tests of $preset labelled $label could not be run"
+    return 1
+  fi
+  if ! python3 tests/tally.py junit "$report" "$TOTALS"; then
+    grep -vE '^ *[0-9]+/[0-9]+ Test .*Passed|^ +Start +[0-9]+:' "$OUT/$preset-$label.log" | tail -n 150 >&2
+    return 1
+  fi
+}
+
+# with_stack NAME OPTIONS -- COMMAND…: runs a command with the settings of a stack in its environment.
+with_stack() {
+  local name=$1 options=()
+  shift
+  while [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
+  shift
+  call "$STACK" up --name "$name" "${options[@]}" || {
+    broken "the stack $name does not start"
+    return 1
+  }
+  (
+    trap - EXIT
+    set -a
+    eval "$("$STACK" env --name "$name")"
+    set +a
+    "$@"
+  )
+}
+
+servers() {
+  with_stack "$STACK_NAME-servers" --only mysql,redis,rabbitmq -- "$@"
+}
+
+run_python() {
+  if [[ -z $(find "$1" -name '*_test.py' 2>/dev/null) ]]; then
+    return 0
+  fi
+  call python3 tests/tally.py python "$1" "$TOTALS" 2>&1
+}
+
+run_e2e() {
+  local model=build/test/sluice-tiny-q8_0.gguf code=0
+  if [[ ! -f $model ]]; then
+    call build/test/bin/sluice-engine quantize models/sluice-tiny/sluice-tiny-f16.gguf "$model" --type Q8_0 || {
+      broken 'the default model can not be quantized'
+      return 1
+    }
+  fi
+  with_stack "$STACK_NAME-e2e" --build build/test --model "$model" -- run_e2e_tests || code=1
+  "$STACK" down --name "$STACK_NAME-e2e" >/dev/null
+  return "$code"
+}
+
+# shellcheck disable=SC2317  # called by with_stack
+run_e2e_tests() {
+  local code=0
+  run_ctest test e2e -j1 || code=1
+  run_python tests/e2e || code=1
+  return "$code"
+}
+
+sanitizers() {
+  local preset=$1 code=0
+  build "$preset" tests-unit tests-contract || return 1
+  run_ctest "$preset" unit -j "$(nproc)" || code=1
+  servers run_ctest "$preset" contract -j1 || code=1
+  if ((FULL)); then
+    build "$preset" tests-integration || return 1
+    servers run_ctest "$preset" integration -j1 || code=1
+  fi
+  return "$code"
+}
+
+run_benches() {
+  local bench code=0
+  for bench in build/test/bin/*_bench; do
+    [[ -x $bench ]] || continue
+    if call "$bench" --benchmark_min_time=0.01 >"$OUT/${bench##*/}.log" 2>&1; then
+      echo '1 0 0' >>"$TOTALS"
+    else
+      tail -n 20 "$OUT/${bench##*/}.log" >&2
+      broken "${bench##*/} failed"
+      code=1
+    fi
+  done
+  return "$code"
+}
+
+finish() {
+  local passed failed skipped
+  read -r passed failed skipped < <(python3 tests/tally.py sum "$TOTALS")
+  printf '\nTook %d s. Reports and logs: %s\n' "$SECONDS" "${OUT#"$ROOT"/}"
+  ((${#FAILED_STAGES[@]} == 0)) || printf 'Failed: %s\n' "${FAILED_STAGES[*]}"
+  # The last line must be the last: end the stacks before it.
+  trap - EXIT
+  stacks_down
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  ((failed == 0 && ${#FAILED_STAGES[@]} == 0))
+}
+
+if ((INSTALL)) && ! stage install deploy/install.sh; then
+  broken 'not everything that is needed is installed'
+  finish
+  exit 1
+fi
+if ! stage build build test all; then
+  finish
+  exit 1
+fi
+stage unit run_ctest test unit -j "$(nproc)"
+stage contract servers run_ctest test contract -j1
+stage integration servers run_ctest test integration -j1
+stage e2e run_e2e
+stage stack run_python tests/stack
+stage asan sanitizers asan-ubsan
+stage tsan sanitizers tsan
+((FULL)) && stage bench run_benches
+finish
