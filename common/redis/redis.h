@@ -53,6 +53,18 @@ struct RedisReply {
 // A command and its arguments, binary safe: {"SET", key, value, "EX", "60"}.
 using RedisCommand = std::vector<std::string>;
 
+// A Lua script and the hash that Redis knows it by.
+class RedisScript {
+ public:
+  explicit RedisScript(std::string text);
+  const std::string& text() const { return text_; }
+  const std::string& sha1() const { return sha1_; }
+
+ private:
+  std::string text_;
+  std::string sha1_;  // 40 hex digits.
+};
+
 struct RedisStats {
   int connections = 0;
   std::uint64_t commands = 0;
@@ -78,32 +90,40 @@ class RedisPool {
   // MULTI … EXEC around the commands, in one round trip. kConflict: Redis refused the whole.
   Result<std::vector<RedisReply>> transaction(std::span<const RedisCommand> commands, Deadline deadline);
 
+  // Runs a Lua script by its hash, sending its text only when Redis does not know it yet.
+  Result<RedisReply> eval(const RedisScript& script, std::span<const std::string> keys,
+                          std::span<const std::string> arguments, Deadline deadline);
+
   // False while calls fail at once. True promises nothing.
   bool available() const;
   RedisStats stats() const;
 
  private:
-  struct Connection;
-  class Lease;
+  class Connection;
   Result<std::unique_ptr<Connection>> acquire(Deadline deadline);
-  Result<std::unique_ptr<Connection>> connect(Deadline deadline);
-  void give_back(std::unique_ptr<Connection> connection, bool failed);
+  Result<std::unique_ptr<Connection>> connect_reserved(bool probe, Deadline deadline);
+  // `down`: the server gave reason to think that it is.
+  void give_back(std::unique_ptr<Connection> connection, bool usable, bool down);
+  void note_down() REQUIRES(mutex_);
   Result<std::vector<RedisReply>> exchange(std::span<const RedisCommand> commands, Deadline deadline);
 
   const RedisConfig config_;
   Clock& clock_;
-  Rng& rng_;
   const Log log_;
   mutable Mutex mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Connection>> idle_ GUARDED_BY(mutex_);
-  int open_ GUARDED_BY(mutex_) = 0;
+  int open_ GUARDED_BY(mutex_) = 0;  // In use, idle, or being opened.
   bool down_ GUARDED_BY(mutex_) = false;
   bool probing_ GUARDED_BY(mutex_) = false;
   SteadyTime next_probe_ GUARDED_BY(mutex_){};
-  std::uint64_t generation_ GUARDED_BY(mutex_) = 0;  // Idle connections of an older one are dropped.
   Backoff backoff_ GUARDED_BY(mutex_);
   RedisStats stats_ GUARDED_BY(mutex_);
 };
+
+// What a refusal by Redis means for the caller. Pure; here for tests.
+Error redis_error(std::string_view reply);
+// A command as it goes over the wire, appended to `out`. Pure; here for tests.
+void append_redis_command(std::string& out, const RedisCommand& command);
 
 }  // namespace sluice
