@@ -1,0 +1,61 @@
+// Decides what enters the engine next: strictly in the order of arrival, so that nobody starves, and in
+// groups, because every group's prefill holds up those that are decoding.
+//
+// A group is let in when the engine is idle (at once), when enough wait to fill the free places, or when the
+// first in line has waited for the linger. Work that must run alone waits until the engine is empty and then
+// keeps it. (Putting together work that shares a prompt prefix belongs here too, once engines can share a
+// prefix.)
+//
+// Not safe for concurrent use; knows no threads and no clock.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "worker/batcher/work.h"
+
+namespace sluice::worker {
+
+struct AdmissionLimits {
+  std::size_t jobs_max = 32;  // At once in the engine.
+  std::size_t tokens_max =
+      0;  // Prompt and answer tokens of all of them together; 0 = as the engine has room.
+  Duration linger{std::chrono::milliseconds(50)};
+};
+
+// What is in the engine now.
+struct Running {
+  std::size_t jobs = 0;
+  std::size_t tokens = 0;  // Sum of Work::kv_tokens.
+  bool alone = false;      // One of them must be alone.
+};
+
+class Admission {
+ public:
+  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
+
+  void push(Work work) { waiting_.push_back(std::move(work)); }
+  // What the engine had no room for after all: first in line again.
+  void put_back(std::vector<Work> works);
+
+  // The group that enters now; empty: none yet.
+  std::vector<Work> next(const Running& running, SteadyTime now);
+  // When next() may answer otherwise although nothing ended or arrived; nullopt: never.
+  std::optional<SteadyTime> due(const Running& running) const;
+
+  std::optional<Work> remove(std::string_view key);
+  std::vector<Work> take_all();
+  std::size_t size() const { return waiting_.size(); }
+
+ private:
+  bool fits(const Running& running, const Work& work) const;
+  std::size_t ready_to_join(const Running& running) const;
+
+  const AdmissionLimits limits_;
+  std::deque<Work> waiting_;
+};
+
+}  // namespace sluice::worker

@@ -1,0 +1,36 @@
+// What the batcher takes in and what it hands out. Plain data.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <variant>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "worker/engine/engine.h"
+
+namespace sluice::worker {
+
+// One start of a job, ready to be computed. `request.key` names it from here on.
+struct Work {
+  GenerationRequest request;
+  std::size_t kv_tokens = 0;  // What Engine::kv_tokens_needed said.
+  bool alone = false;         // Nothing else may be in the engine while it runs.
+  SteadyTime offered{};       // Set by Batcher::offer.
+};
+
+struct Cancelled {};  // Somebody called Batcher::cancel.
+struct GivenBack {};  // Not computed to its end: drain or stop.
+
+// Error: as GenerationOutcome; kInvalid can never succeed.
+using CompletionHow = std::variant<Generation, Error, Cancelled, GivenBack>;
+
+struct Completion {
+  std::string key;
+  CompletionHow how;
+  std::size_t kv_tokens = 0;  // As the work had.
+  Duration waited{0};         // From offer to its place in the engine.
+  Duration computed{0};       // From there to the end.
+};
+
+}  // namespace sluice::worker

@@ -1,0 +1,115 @@
+#include "worker/consumer/job_end.h"
+
+#include <utility>
+
+#include "common/job/request.h"
+#include "worker/consumer/held_jobs.h"
+
+namespace sluice::worker {
+
+namespace {
+
+FaultKind fault_kind(RequestFaultKind kind) {
+  switch (kind) {
+    case RequestFaultKind::kTransient:
+      return FaultKind::kTransient;
+    case RequestFaultKind::kPermanent:
+      return FaultKind::kPermanent;
+    case RequestFaultKind::kCrash:
+      return FaultKind::kCrash;
+    case RequestFaultKind::kSlow:
+      return FaultKind::kSlow;
+  }
+  return FaultKind::kTransient;
+}
+
+SamplingParams sampling_of(const JobParameters& p) {
+  SamplingParams out;
+  out.max_tokens = p.max_tokens;
+  out.temperature = static_cast<float>(p.temperature);
+  out.top_p = static_cast<float>(p.top_p);
+  out.top_k = p.top_k;
+  out.min_p = static_cast<float>(p.min_p);
+  if (p.seed) out.seed = static_cast<std::uint64_t>(*p.seed);
+  out.stop = p.stop;
+  out.repetition_penalty = static_cast<float>(p.repetition_penalty);
+  out.frequency_penalty = static_cast<float>(p.frequency_penalty);
+  out.presence_penalty = static_cast<float>(p.presence_penalty);
+  return out;
+}
+
+PromptInput prompt_of(JobRequest&& request) {
+  PromptInput input;
+  if (!request.messages.empty()) {
+    for (RequestMessage& message : request.messages) {
+      input.messages.push_back({std::move(message.role), std::move(message.content)});
+    }
+  } else if (request.raw) {
+    input.raw = std::move(request.prompt);
+  } else {
+    input.messages.push_back({"user", std::move(request.prompt)});
+  }
+  return input;
+}
+
+}  // namespace
+
+Failed failure_of(const Error& error) {
+  Failed failed;
+  failed.permanent = error.code == ErrorCode::kInvalid;
+  failed.error.message = error.message;
+  if (!failed.permanent) {
+    failed.error.code = error.code == ErrorCode::kUnavailable ? "engine_unavailable" : "engine_error";
+    failed.error.type = "server_error";
+    return failed;
+  }
+  // Engines say which of the two it is by naming the context.
+  const bool too_long = error.message.find("context") != std::string::npos;
+  failed.error.code = too_long ? "context_length_exceeded" : "invalid_request";
+  failed.error.type = "invalid_request_error";
+  if (too_long) failed.error.param = "messages";
+  return failed;
+}
+
+JobEnd end_of(Completion&& completion) {
+  JobEnd end;
+  end.key = std::move(completion.key);
+  if (auto* generation = std::get_if<Generation>(&completion.how)) {
+    JobResult result;
+    result.text = std::move(generation->text);
+    result.finish_reason = finish_reason_name(generation->finish_reason);
+    result.prompt_tokens = static_cast<std::int64_t>(generation->usage.prompt_tokens);
+    result.completion_tokens = static_cast<std::int64_t>(generation->usage.completion_tokens);
+    end.how = Succeeded{std::move(result)};
+  } else if (const auto* error = std::get_if<Error>(&completion.how)) {
+    end.how = failure_of(*error);
+  } else if (std::holds_alternative<GivenBack>(completion.how)) {
+    end.how = Released{};
+  } else {
+    end.how = Dropped{};
+  }
+  return end;
+}
+
+Failed refused(int refusals) {
+  return Failed{JobError{"result_refused", "The result could not be stored.", "server_error", ""},
+                refusals < 2};
+}
+
+Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job) {
+  auto request = job_request_from_json(job.request_json);
+  if (!request) return fail(ErrorCode::kInvalid, request.error().message);
+  Work work;
+  work.request.key = start_key(job.ref);
+  work.request.params = sampling_of(request->parameters);
+  if (const auto& asked = request->parameters.fault) {
+    work.request.fault = Fault{fault_kind(asked->kind), asked->attempts, asked->ms, job.ref.attempt};
+  }
+  SLUICE_TRY(validate(work.request.params));
+  SLUICE_ASSIGN(work.request.prompt, engine.prepare(prompt_of(std::move(*request))));
+  work.kv_tokens = engine.kv_tokens_needed(work.request.prompt, work.request.params);
+  work.alone = job.lapsed_starts > 0;
+  return work;
+}
+
+}  // namespace sluice::worker

@@ -1,0 +1,82 @@
+// The whole way of a start through the worker: message, claim, engine, ending, ack. Knows the broker, the
+// database and Redis by their interfaces only; main gives it the real ones, tests give it others.
+//
+//   deliver() → Intake → Batcher (engine thread) → Completer
+//                  LeaseKeeper beside them
+//
+// Safe for concurrent use, but start, drain and stop are for one owner. Everything given to the constructor
+// must outlive it.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/rng.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/store/job_store.h"
+#include "worker/batcher/batcher.h"
+#include "worker/consumer/completer.h"
+#include "worker/consumer/held_jobs.h"
+#include "worker/consumer/intake.h"
+#include "worker/consumer/lease_keeper.h"
+#include "worker/consumer/metrics.h"
+#include "worker/consumer/result_cache.h"
+#include "worker/consumer/task_source.h"
+
+namespace sluice::config {
+class Settings;
+}
+
+namespace sluice::worker {
+
+struct JobRunnerConfig {
+  BatcherConfig batcher;
+  IntakeConfig intake;  // `worker_id` and `model` are set by the runner.
+  CompleterConfig completer;
+  LeaseConfig lease;
+  std::chrono::milliseconds drain_timeout{10'000};  // What runs at a stop may go on for this long.
+};
+void bind(config::Settings& settings, JobRunnerConfig& config);
+
+class JobRunner {
+ public:
+  JobRunner(JobRunnerConfig config, const std::string& worker_id, JobStore& store, Engine& engine,
+            TaskSource& source, ResultCache& cache, Clock& clock, Rng& rng, Log log,
+            metrics::Registry& registry);
+  ~JobRunner();
+  JobRunner(const JobRunner&) = delete;
+  JobRunner& operator=(const JobRunner&) = delete;
+
+  void start();
+  // At most as many unacked at a time as the source prefetches.
+  void deliver(Priority lane, Delivery&& delivery) { intake_.deliver(lane, std::move(delivery)); }
+
+  // Takes no new work, gives back what has not started, lets what runs finish until `drain_timeout`, gives
+  // the rest back, writes all endings, and ends the threads. False: some endings could not be written; their
+  // leases lapse.
+  bool drain();
+  // Ends the threads and gives back what is held as far as that works at once. After drain() it does nothing.
+  void stop();
+
+  std::size_t held() const { return held_.size(); }
+
+ private:
+  const JobRunnerConfig config_;
+  Clock& clock_;
+  TaskSource& source_;
+  const Log log_;
+  const WorkerMetrics metrics_;
+  HeldJobs held_;
+  Completer completer_;
+  Batcher batcher_;
+  Intake intake_;
+  LeaseKeeper lease_keeper_;
+  bool ended_ = false;
+};
+
+// "host-pid-random": names one life of one process.
+std::string make_worker_id(Rng& rng);
+
+}  // namespace sluice::worker
