@@ -1,0 +1,240 @@
+// What must hold for any model: steps may be cut anywhere and shared with anybody without changing a bit.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "tests/unit/worker/model/random_model.h"
+#include "worker/model/model.h"
+
+namespace sluice::model {
+namespace {
+
+using sluice::testmodel::RandomModel;
+using sluice::testmodel::TemporaryFolder;
+
+struct Case {
+  const char* name;
+  const char* architecture;
+  GgmlType type;
+  bool own_output;
+};
+
+class AnyModel : public testing::TestWithParam<Case> {
+ protected:
+  AnyModel() : pool_(3) {
+    RandomModel random;
+    random.architecture = GetParam().architecture;
+    random.type = GetParam().type;
+    random.own_output = GetParam().own_output;
+    random.write(folder_.path("model.gguf"));
+    file_ = std::make_unique<GgufFile>(std::move(*GgufFile::open(folder_.path("model.gguf"))));
+    auto model = load_model(*file_, context_);
+    EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
+    model_ = std::move(*model);
+    cache_ = std::move(*ops::KvCache::make(model_->kv_shape(), 4096));
+  }
+
+  std::vector<std::int32_t> random_ids(std::size_t n, unsigned seed) const {
+    std::mt19937 random(seed);
+    std::vector<std::int32_t> ids;
+    for (std::size_t i = 0; i < n; ++i)
+      ids.push_back(static_cast<std::int32_t>(random() % model_->shape().vocabulary));
+    return ids;
+  }
+
+  // Logits of every position, computed one token at a time.
+  std::vector<std::vector<float>> one_by_one(const std::vector<std::int32_t>& ids) {
+    const ops::KvPages pages = *cache_->reserve(ids.size());
+    std::vector<std::vector<float>> all;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const StepToken token{ids[i], i, &pages, true};
+      const std::span<float> out = model_->forward(*cache_, {&token, 1});
+      all.emplace_back(out.begin(), out.end());
+    }
+    return all;
+  }
+
+  TemporaryFolder folder_;
+  ops::ThreadPool pool_;
+  ops::Context context_{*kernels::kernel_sets().front(), pool_};
+  std::unique_ptr<GgufFile> file_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<ops::KvCache> cache_;
+};
+
+TEST_P(AnyModel, APromptInChunksEqualsItInOnePieceAndTokenByToken) {
+  const std::vector<std::int32_t> ids = random_ids(100, 1);
+  const auto expected = one_by_one(ids);
+  for (std::size_t chunk : {100, 33, 7}) {
+    const ops::KvPages pages = *cache_->reserve(ids.size());
+    for (std::size_t from = 0; from < ids.size(); from += chunk) {
+      std::vector<StepToken> tokens;
+      for (std::size_t i = from; i < std::min(ids.size(), from + chunk); ++i) {
+        tokens.push_back({ids[i], i, &pages, i % 5 == 4});
+      }
+      const std::span<float> out = model_->forward(*cache_, tokens);
+      std::size_t row = 0;
+      for (const StepToken& token : tokens) {
+        if (!token.wants_logits) continue;
+        ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary], expected[token.position].data(),
+                              model_->shape().vocabulary * sizeof(float)),
+                  0)
+            << "position " << token.position << ", chunks of " << chunk;
+        ++row;
+      }
+      ASSERT_EQ(out.size(), row * model_->shape().vocabulary);
+    }
+  }
+}
+
+TEST_P(AnyModel, ASequenceDoesNotDependOnItsBatchMates) {
+  std::vector<std::vector<std::int32_t>> sequences;
+  std::vector<std::vector<std::vector<float>>> expected;
+  for (unsigned s = 0; s < 16; ++s) {
+    sequences.push_back(random_ids(20 + s, 10 + s));
+    expected.push_back(one_by_one(sequences.back()));
+  }
+  std::vector<ops::KvPages> pages;
+  for (const auto& ids : sequences) pages.push_back(*cache_->reserve(ids.size()));
+  // All in step, each step one token of every sequence but a chunk of one of them.
+  std::vector<std::size_t> at(sequences.size(), 0);
+  std::size_t step = 0;
+  for (bool more = true; more; ++step) {
+    std::vector<StepToken> tokens;
+    std::vector<std::pair<std::size_t, std::size_t>> who;
+    more = false;
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      const std::size_t count = step % sequences.size() == s ? 5 : 1;
+      for (std::size_t i = 0; i < count && at[s] < sequences[s].size(); ++i, ++at[s]) {
+        tokens.push_back({sequences[s][at[s]], at[s], &pages[s], true});
+        who.emplace_back(s, at[s]);
+        more = true;
+      }
+    }
+    const std::span<float> out = model_->forward(*cache_, tokens);
+    for (std::size_t row = 0; row < who.size(); ++row) {
+      ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary],
+                            expected[who[row].first][who[row].second].data(),
+                            model_->shape().vocabulary * sizeof(float)),
+                0);
+    }
+  }
+}
+
+TEST_P(AnyModel, NoTokensAndNoWantedLogitsGiveNone) {
+  EXPECT_TRUE(model_->forward(*cache_, {}).empty());
+  const ops::KvPages pages = *cache_->reserve(4);
+  const StepToken token{1, 0, &pages, false};
+  EXPECT_TRUE(model_->forward(*cache_, {&token, 1}).empty());
+}
+
+// Against a computation written down once more, slowly and in double precision.
+std::vector<double> slow_logits(const GgufFile& file, const ModelShape& s,
+                                const std::vector<std::int32_t>& ids) {
+  const auto get = [&](const std::string& name) {
+    const GgufTensor* tensor = file.find_tensor(name);
+    return tensor == nullptr ? std::vector<float>{} : sluice::testmodel::decode_tensor(*tensor);
+  };
+  const auto multiply = [](const std::vector<float>& w, const std::vector<double>& x,
+                           const std::vector<float>& bias) {
+    std::vector<double> y(w.size() / x.size(), 0.0);
+    for (std::size_t r = 0; r < y.size(); ++r) {
+      for (std::size_t k = 0; k < x.size(); ++k) y[r] += w[r * x.size() + k] * x[k];
+      if (!bias.empty()) y[r] += bias[r];
+    }
+    return y;
+  };
+  const auto norm = [&](const std::vector<double>& x, const std::vector<float>& w) {
+    double squares = 0.0;
+    for (double v : x) squares += v * v;
+    std::vector<double> y(x);
+    for (std::size_t i = 0; i < y.size(); ++i)
+      y[i] *= w[i] / std::sqrt(squares / static_cast<double>(x.size()) + s.norm_epsilon);
+    return y;
+  };
+  const auto rotate = [&](std::vector<double>& x, std::size_t position) {
+    for (std::size_t head = 0; head < x.size(); head += s.head_dim) {
+      for (std::size_t i = 0; i < s.head_dim / 2; ++i) {
+        const bool pairs = s.architecture == "llama";
+        double& a = x[head + (pairs ? 2 * i : i)];
+        double& b = x[head + (pairs ? 2 * i + 1 : i + s.head_dim / 2)];
+        const double angle =
+            static_cast<double>(position) *
+            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s.head_dim));
+        const double turned = a * std::cos(angle) - b * std::sin(angle);
+        b = a * std::sin(angle) + b * std::cos(angle);
+        a = turned;
+      }
+    }
+  };
+  const std::vector<float> embedding = get("token_embd.weight");
+  std::vector<std::vector<std::vector<double>>> keys(s.layers), values(s.layers);
+  std::vector<double> x;
+  for (std::size_t position = 0; position < ids.size(); ++position) {
+    const auto row =
+        embedding.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(ids[position]) * s.width);
+    x.assign(row, row + static_cast<std::ptrdiff_t>(s.width));
+    for (std::size_t layer = 0; layer < s.layers; ++layer) {
+      const std::string p = "blk." + std::to_string(layer) + ".";
+      const std::vector<double> h = norm(x, get(p + "attn_norm.weight"));
+      std::vector<double> q = multiply(get(p + "attn_q.weight"), h, get(p + "attn_q.bias"));
+      std::vector<double> k = multiply(get(p + "attn_k.weight"), h, get(p + "attn_k.bias"));
+      rotate(q, position);
+      rotate(k, position);
+      keys[layer].push_back(k);
+      values[layer].push_back(multiply(get(p + "attn_v.weight"), h, get(p + "attn_v.bias")));
+      std::vector<double> mixed(q.size(), 0.0);
+      for (std::size_t head = 0; head < s.heads; ++head) {
+        const std::size_t kv = head / (s.heads / s.kv_heads) * s.head_dim;
+        std::vector<double> scores;
+        double sum = 0.0;
+        for (std::size_t other = 0; other <= position; ++other) {
+          double score = 0.0;
+          for (std::size_t i = 0; i < s.head_dim; ++i)
+            score += q[head * s.head_dim + i] * keys[layer][other][kv + i];
+          scores.push_back(std::exp(score / std::sqrt(static_cast<double>(s.head_dim))));
+          sum += scores.back();
+        }
+        for (std::size_t other = 0; other <= position; ++other) {
+          for (std::size_t i = 0; i < s.head_dim; ++i) {
+            mixed[head * s.head_dim + i] += scores[other] / sum * values[layer][other][kv + i];
+          }
+        }
+      }
+      const std::vector<double> attended = multiply(get(p + "attn_output.weight"), mixed, {});
+      for (std::size_t i = 0; i < s.width; ++i) x[i] += attended[i];
+      const std::vector<double> g = norm(x, get(p + "ffn_norm.weight"));
+      std::vector<double> gate = multiply(get(p + "ffn_gate.weight"), g, {});
+      const std::vector<double> up = multiply(get(p + "ffn_up.weight"), g, {});
+      for (std::size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
+      const std::vector<double> down = multiply(get(p + "ffn_down.weight"), gate, {});
+      for (std::size_t i = 0; i < s.width; ++i) x[i] += down[i];
+    }
+  }
+  const std::vector<float> out = get("output.weight");
+  return multiply(out.empty() ? embedding : out, norm(x, get("output_norm.weight")), {});
+}
+
+TEST_P(AnyModel, LogitsEqualTheSlowComputation) {
+  const std::vector<std::int32_t> ids = random_ids(40, 3);
+  const std::vector<float> got = one_by_one(ids).back();
+  const std::vector<double> expected = slow_logits(*file_, model_->shape(), ids);
+  ASSERT_EQ(got.size(), expected.size());
+  // Float: rounding alone. Q8_0: activations are rounded to 7 bits before each product, a relative error of
+  // about 0.5 % a product of random signs, over 2 layers.
+  const double tolerance = GetParam().type == GgmlType::kQ8_0 ? 0.12 : 2e-5;
+  for (std::size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], tolerance);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, AnyModel,
+                         testing::Values(Case{"qwen2_f32", "qwen2", GgmlType::kF32, false},
+                                         Case{"qwen2_f16", "qwen2", GgmlType::kF16, true},
+                                         Case{"qwen2_q8_0", "qwen2", GgmlType::kQ8_0, false},
+                                         Case{"llama_f32", "llama", GgmlType::kF32, true},
+                                         Case{"llama_f16", "llama", GgmlType::kF16, false},
+                                         Case{"llama_q8_0", "llama", GgmlType::kQ8_0, true}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace sluice::model

@@ -1,0 +1,127 @@
+#include "worker/model/weights.h"
+
+#include <atomic>
+#include <set>
+#include <string>
+
+namespace sluice::model {
+namespace {
+
+std::string shape_text(std::size_t cols, std::size_t rows) {
+  return "[" + std::to_string(cols) + (rows == 1 ? "]" : ", " + std::to_string(rows) + "]");
+}
+
+// Takes tensors out of the file one by one, and knows at the end which were never asked for.
+class Tensors {
+ public:
+  Tensors(const GgufFile& file, const ops::Context& context) : file_(file), context_(context) {}
+
+  bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
+
+  Result<ops::WeightMatrix> matrix(const std::string& name, std::size_t rows, std::size_t cols) {
+    const GgufTensor* tensor = file_.find_tensor(name);
+    if (tensor == nullptr) return fail(ErrorCode::kInvalid, "tensor " + name + " is missing");
+    used_.insert(tensor->name);
+    if (tensor->ne[0] != cols || tensor->ne[1] != rows || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
+      return fail(ErrorCode::kCorrupt, "tensor " + name + " has shape " +
+                                           shape_text(tensor->ne[0], tensor->rows()) + ", expected " +
+                                           shape_text(cols, rows));
+    }
+    auto matrix = ops::WeightMatrix::prepare(tensor->type, rows, cols, tensor->data);
+    if (!matrix) return fail(matrix.error().code, "tensor " + name + ": " + matrix.error().message);
+    SLUICE_TRY(check_finite(name, *matrix));
+    return matrix;
+  }
+
+  Result<std::vector<float>> vector(const std::string& name, std::size_t values) {
+    SLUICE_ASSIGN(const ops::WeightMatrix row, matrix(name, 1, values));
+    std::vector<float> out(values);
+    row.read_row(0, out.data());
+    return out;
+  }
+
+  // `prefix`.weight and, if there is one (or it is demanded), `prefix`.bias.
+  Result<Linear> linear(const std::string& prefix, std::size_t rows, std::size_t cols,
+                        bool bias_demanded = false) {
+    Linear linear;
+    SLUICE_ASSIGN(linear.weights, matrix(prefix + ".weight", rows, cols));
+    if (bias_demanded || has(prefix + ".bias")) {
+      SLUICE_ASSIGN(linear.bias, vector(prefix + ".bias", rows));
+    }
+    return linear;
+  }
+
+  // A tensor that nobody asked for would change the result in the program that wrote it: better refused than
+  // ignored.
+  Status all_used() const {
+    for (const GgufTensor& tensor : file_.tensors()) {
+      if (!used_.contains(tensor.name)) {
+        return fail(ErrorCode::kInvalid,
+                    "tensor " + std::string(tensor.name) + " is not known to this architecture");
+      }
+    }
+    return {};
+  }
+
+ private:
+  Status check_finite(const std::string& name, const ops::WeightMatrix& matrix) const {
+    std::atomic<bool> finite{true};
+    // Pieces of about 256 KB.
+    const std::size_t row_bytes = ggml_row_bytes(matrix.type(), matrix.cols());
+    const std::size_t grain = std::max<std::size_t>(1, (256 * 1024) / std::max<std::size_t>(1, row_bytes));
+    context_.pool.parallel_for(matrix.rows(), grain, [&](std::size_t begin, std::size_t end, std::size_t) {
+      if (!matrix.finite(begin, end)) finite.store(false, std::memory_order_relaxed);
+    });
+    if (!finite) return fail(ErrorCode::kCorrupt, "tensor " + name + " holds numbers that are not finite");
+    return {};
+  }
+
+  const GgufFile& file_;
+  const ops::Context& context_;
+  std::set<std::string_view> used_;
+};
+
+Result<LayerWeights> read_layer(Tensors& tensors, const ModelShape& shape, std::size_t index) {
+  const std::string prefix = "blk." + std::to_string(index) + ".";
+  const std::size_t query_width = shape.heads * shape.head_dim;
+  const std::size_t kv_width = shape.kv_heads * shape.head_dim;
+  const bool bias = shape.architecture == "qwen2";
+  LayerWeights layer;
+  SLUICE_ASSIGN(layer.attention_norm, tensors.vector(prefix + "attn_norm.weight", shape.width));
+  SLUICE_ASSIGN(layer.query, tensors.linear(prefix + "attn_q", query_width, shape.width, bias));
+  SLUICE_ASSIGN(layer.key, tensors.linear(prefix + "attn_k", kv_width, shape.width, bias));
+  SLUICE_ASSIGN(layer.value, tensors.linear(prefix + "attn_v", kv_width, shape.width, bias));
+  SLUICE_ASSIGN(layer.attention_out, tensors.linear(prefix + "attn_output", shape.width, query_width));
+  SLUICE_ASSIGN(layer.feed_forward_norm, tensors.vector(prefix + "ffn_norm.weight", shape.width));
+  SLUICE_ASSIGN(layer.gate, tensors.linear(prefix + "ffn_gate", shape.feed_forward, shape.width));
+  SLUICE_ASSIGN(layer.up, tensors.linear(prefix + "ffn_up", shape.feed_forward, shape.width));
+  SLUICE_ASSIGN(layer.down, tensors.linear(prefix + "ffn_down", shape.width, shape.feed_forward));
+  return layer;
+}
+
+}  // namespace
+
+Result<Weights> read_weights(const GgufFile& file, const ModelShape& shape, const ops::Context& context) {
+  Tensors tensors(file, context);
+  Weights weights;
+  SLUICE_ASSIGN(weights.embedding, tensors.matrix("token_embd.weight", shape.vocabulary, shape.width));
+  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
+    SLUICE_ASSIGN(LayerWeights read, read_layer(tensors, shape, layer));
+    weights.layers.push_back(std::move(read));
+  }
+  SLUICE_ASSIGN(weights.out_norm, tensors.vector("output_norm.weight", shape.width));
+  weights.out = weights.embedding;
+  if (tensors.has("output.weight")) {
+    SLUICE_ASSIGN(weights.out, tensors.matrix("output.weight", shape.vocabulary, shape.width));
+  }
+  if (tensors.has("rope_freqs.weight")) {
+    SLUICE_ASSIGN(weights.rope_divisors, tensors.vector("rope_freqs.weight", shape.rope.dims / 2));
+    for (const float divisor : weights.rope_divisors) {
+      if (!(divisor > 0.0F)) return fail(ErrorCode::kCorrupt, "tensor rope_freqs.weight must be positive");
+    }
+  }
+  SLUICE_TRY(tensors.all_used());
+  return weights;
+}
+
+}  // namespace sluice::model
