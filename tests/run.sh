@@ -40,10 +40,13 @@ TOTALS=$OUT/totals
 FAILED_STAGES=()
 CHILD=
 
-# Runs in the background and waits, so that a signal to us is answered at once and passed on.
+# Runs in the background, in a process group of its own, and waits: so a signal to us is answered at once and
+# reaches everything that the command started.
 call() {
-  "$@" &
+  set -m
+  "$@" </dev/null &
   CHILD=$!
+  set +m
   wait "$CHILD"
   local code=$?
   CHILD=
@@ -63,7 +66,7 @@ stacks_down() {
 # shellcheck disable=SC2317  # called by the trap
 interrupted() {
   if [[ -n $CHILD ]]; then
-    kill -TERM "$CHILD" 2>/dev/null
+    kill -TERM -- "-$CHILD" 2>/dev/null
     wait "$CHILD" 2>/dev/null
   fi
   echo 'tests: interrupted' >&2
@@ -132,7 +135,8 @@ run_ctest() {
   # ctest's own verdict isn't needed: the report has one for each test.
   call ctest --test-dir "build/$preset" -L "^$label\$" "${excluded[@]}" --output-junit "$report" --output-on-failure \
     --no-tests=ignore "$@" >"$OUT/$preset-$label.log" 2>&1
-  if [[ ! -f $report ]]; then
+  # "CMake Error": a program that can't even list its tests.
+  if [[ ! -f $report ]] || grep -q 'CMake Error' "$OUT/$preset-$label.log"; then
     tail -n 30 "$OUT/$preset-$label.log" >&2
     broken "the tests of $preset labelled $label could not be run"
     return 1
@@ -156,13 +160,20 @@ with_stack() {
     broken "the stack $name does not start"
     return 1
   }
-  (
-    trap - EXIT
-    set -a
-    eval "$("$STACK" env --name "$name")"
-    set +a
-    "$@"
-  )
+  call in_stack "$name" "$@"
+}
+
+# shellcheck disable=SC2317  # called by with_stack, in a subshell
+in_stack() {
+  local settings
+  trap - EXIT
+  trap interrupted INT TERM HUP
+  settings=$("$STACK" env --name "$1") || return 1
+  shift
+  set -a
+  eval "$settings"
+  set +a
+  "$@"
 }
 
 servers() {
