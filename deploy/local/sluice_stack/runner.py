@@ -54,6 +54,8 @@ class Runner:
         """Ends the running process, if any, and starts it again without delay."""
         self._anew = True
         self.crashes = 0
+        if self.identity is not None:
+            self._set("stopping")  # at once: nobody may take the process for the new one
         self._wake.set()
 
     def restart_if_outdated(self) -> None:
