@@ -1,11 +1,14 @@
 #include "common/mysql/fault.h"
 
+#include <charconv>
+
 #include "common/mysql/mysql.h"
 
 namespace sluice::mysql {
 
 namespace {
 
+constexpr std::string_view kPrefix = "mysql ";
 constexpr std::string_view kDuplicate = "duplicate value for unique key ";
 
 // Error numbers that both servers share, by what they ask of the caller.
@@ -65,7 +68,7 @@ bool quotes_data(int number) {
 }
 
 std::string describe(int number, std::string_view text) {
-  std::string message = "mysql " + std::to_string(number);
+  std::string message = std::string(kPrefix) + std::to_string(number);
   if (number == 1366) {
     // "Incorrect string value: '…' for column `db`.`t`.`c` at row 1": the place is ours, the value is not.
     if (const auto at = text.rfind("' for column "); at != std::string_view::npos) {
@@ -196,6 +199,15 @@ std::string_view duplicate_key(const Error& error) {
   std::string_view message = error.message;
   if (error.code != ErrorCode::kConflict || !message.starts_with(mysql::kDuplicate)) return {};
   return message.substr(mysql::kDuplicate.size());
+}
+
+int server_error_number(const Error& error) {
+  std::string_view message = error.message;
+  if (!message.starts_with(mysql::kPrefix)) return 0;
+  message.remove_prefix(mysql::kPrefix.size());
+  int number = 0;
+  std::from_chars(message.data(), message.data() + message.size(), number);
+  return number;
 }
 
 }  // namespace sluice

@@ -62,6 +62,8 @@ struct MysqlConfig {
 // The bare name of the unique key that a kConflict of this adapter is about ("PRIMARY", "job_by_tenant");
 // empty for any other error.
 std::string_view duplicate_key(const Error& error);
+// The server's own number of an error ("table exists" is 1050), where its message tells; 0 otherwise.
+int server_error_number(const Error& error);
 
 // One session. Not safe for concurrent use: it belongs to whoever holds its lease.
 //

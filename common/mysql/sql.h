@@ -41,6 +41,13 @@ class Sql {
   Sql() = default;
   explicit Sql(std::string_view text) : pending_(text) {}
 
+  // A whole statement of ours, such as a migration file: question marks in it mean nothing.
+  static Sql verbatim(std::string_view text) {
+    Sql sql;
+    sql.out_ = text;
+    return sql;
+  }
+
   // Appends text of ours. A question mark in it is a placeholder.
   Sql& text(std::string_view text) {
     pending_.append(text);

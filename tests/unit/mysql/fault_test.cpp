@@ -56,6 +56,12 @@ TEST(MysqlFault, MessagesNeverQuoteData) {
   EXPECT_EQ(charset.error.message, "mysql 1366: incorrect value for column `sluice`.`job`.`model` at row 3");
 }
 
+TEST(MysqlFault, TheServersNumberCanBeReadBack) {
+  EXPECT_EQ(server_error_number(classify(1050, "Table 't' already exists", Phase::kExecute).error), 1050);
+  EXPECT_EQ(server_error_number(classify(1064, "private", Phase::kExecute).error), 1064);
+  EXPECT_EQ(server_error_number(Error{ErrorCode::kInternal, "no number"}), 0);
+}
+
 TEST(MysqlFault, DataThatDoesNotFitIsTheCallersFault) {
   for (const int number : {1406, 1264, 1048, 4025, 3819, 1452}) {
     EXPECT_EQ(classify(number, "text", Phase::kInTransaction).error.code, ErrorCode::kInvalid) << number;

@@ -68,6 +68,11 @@ TEST(Sql, ListsFollowText) {
   EXPECT_EQ(text_of(sql), R"(SELECT id FROM t WHERE id IN ('a','b\'') AND n IN (1))");
 }
 
+TEST(Sql, AStatementFromAFileIsLeftAsItIs) {
+  EXPECT_EQ(text_of(Sql::verbatim("CREATE TABLE t (a INT COMMENT 'why?')")),
+            "CREATE TABLE t (a INT COMMENT 'why?')");
+}
+
 TEST(Sql, MisuseIsRefusedAndNeverSent) {
   EXPECT_EQ(text_of(Sql("SELECT ?")), "ERROR internal: misused statement: a placeholder without a value");
   EXPECT_EQ(text_of(Sql("SELECT 1").bind(1)),
