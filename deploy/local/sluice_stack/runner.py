@@ -194,6 +194,8 @@ class Runner:
                 reason = await asyncio.to_thread(self.component.not_ready)
             except Exception as error:  # a probe that can't be made is an answer too
                 reason = str(error) or type(error).__name__
+            if self._anew or not self._wanted:
+                return
             if reason is None:
                 break
             self._set("starting", reason)

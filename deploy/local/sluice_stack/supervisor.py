@@ -187,9 +187,12 @@ class Supervisor:
         for event in self._waiters:
             event.set()
         rows = [self._row(name, runner) for name, runner in self._runners.items()]
-        files.write_json(self._layout.status_file, {
-            "revision": self._revision, "supervisor": os.getpid(), "setup_error": self._setup_error,
-            "components": {row["name"]: row for row in rows}})
+        try:
+            files.write_json(self._layout.status_file, {
+                "revision": self._revision, "supervisor": os.getpid(), "setup_error": self._setup_error,
+                "components": {row["name"]: row for row in rows}})
+        except OSError as error:  # a full disk, say: no reason to end what runs
+            self._log(f"supervisor: can't write its status: {error}")
 
     def _row(self, name: str, runner: Runner) -> dict:
         return {
