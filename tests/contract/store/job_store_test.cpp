@@ -143,7 +143,8 @@ class JobStoreContract : public ::testing::Test {
   }
   std::vector<std::string> event_types(const JobId& id) {
     std::vector<std::string> types;
-    for (const DueEvent& event : *world_->events().due_events(all_shards(), 10'000, soon())) {
+    const auto due = *world_->events().due_events(all_shards(), 10'000, soon());
+    for (const DueEvent& event : due) {
       if (event.ref.job_id == id) types.push_back(event.ref.type);
     }
     return types;

@@ -103,7 +103,8 @@ TEST_F(MysqlStore, ADeadJobLeavesADeadLetterAndItsAttempts) {
     std::vector<TaskRef> tasks = {refs[0], refs[1]};
     for (auto& task : tasks) task.attempt = attempt;
     std::vector<Ending> endings;
-    for (const auto& job : *store_->claim(tasks, "w", soon())) {
+    const auto claimed = *store_->claim(tasks, "w", soon());
+    for (const auto& job : claimed) {
       endings.push_back(
           {job.ref, "w",
            Failed{{"engine_error", "job " + job.ref.id.value + " at 0x12ab", "server_error", ""}, false}});
