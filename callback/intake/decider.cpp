@@ -1,0 +1,81 @@
+#include "callback/intake/decider.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "callback/guard/webhook_url.h"
+
+namespace sluice::callback {
+
+namespace {
+
+std::string endpoint_of(const std::string& url) {
+  const auto parsed = parse_webhook_url(url);
+  return parsed ? parsed->endpoint() : kInvalidEndpoint;
+}
+
+}  // namespace
+
+Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecord> events,
+                                                      Deadline deadline) {
+  std::vector<JobId> wanted;
+  for (const EventRecord& event : events) {
+    if (!event.callback_url.empty()) wanted.push_back(event.job_id);
+  }
+  std::unordered_map<JobId, Job> jobs;
+  if (!wanted.empty()) {
+    SLUICE_ASSIGN(auto final_jobs, jobs_.get_final(wanted, deadline));
+    for (Job& job : final_jobs) {
+      const JobId id = job.id;
+      jobs.emplace(id, std::move(job));
+    }
+  }
+  std::vector<Decision> decisions;
+  for (const EventRecord& event : events) {
+    Decision& decision = decisions.emplace_back();
+    decision.event_id = event.id;
+    if (event.callback_url.empty()) continue;
+    std::optional<Job> job;
+    if (const auto found = jobs.find(event.job_id); found != jobs.end()) {
+      job = std::move(found->second);
+      jobs.erase(found);
+    } else if (auto current = jobs_.get(TenantId{}, event.job_id, deadline)) {
+      job = std::move(*current);  // Started anew since: told as far as it still can be.
+    } else if (current.error().code != ErrorCode::kNotFound) {
+      return fail(current.error());
+    }
+    const int shard = shard_of_id(event.id.value).value_or(0);
+    decision.delivery = NewDelivery{ids_.make<DeliveryId>(shard), event.callback_url,
+                                    endpoint_of(event.callback_url), event_payload(event, job, config_)};
+  }
+  return decisions;
+}
+
+Result<DecideCounts> Decider::decide(std::vector<EventId> ids, Deadline deadline) {
+  DecideCounts counts;
+  const auto named = ids.size();
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  counts.duplicates = static_cast<int>(named - ids.size());
+
+  SLUICE_ASSIGN(std::vector<EventRecord> events, store_.find_events(ids, deadline));
+  counts.unknown = static_cast<int>(ids.size() - events.size());
+  counts.duplicates +=
+      static_cast<int>(std::erase_if(events, [](const EventRecord& event) { return event.decided; }));
+  if (events.empty()) return counts;
+
+  SLUICE_ASSIGN(const std::vector<Decision> decisions, make_decisions(events, deadline));
+  SLUICE_ASSIGN(const std::vector<DecideOutcome> outcomes, store_.decide(decisions, deadline));
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i] == DecideOutcome::kUnknown) {
+      ++counts.unknown;
+    } else if (outcomes[i] == DecideOutcome::kAlreadyDecided) {
+      ++counts.duplicates;
+    } else {
+      ++(decisions[i].delivery ? counts.deliveries : counts.no_receiver);
+    }
+  }
+  return counts;
+}
+
+}  // namespace sluice::callback

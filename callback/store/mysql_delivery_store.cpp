@@ -1,0 +1,227 @@
+// The sender's side: what is due, claims, attempts.
+#include "callback/store/mysql_delivery_store.h"
+
+#include <map>
+
+#include "callback/store/mysql_rows.h"
+
+namespace sluice::callback {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using store::micros;
+
+namespace {
+
+constexpr std::size_t kErrorBytesMax = 500;
+// Statements stay well below max_allowed_packet (16 MB by default).
+constexpr std::size_t kStatementBytes = 1'000'000;
+
+milliseconds waited(const Row& row, std::size_t column) {
+  return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(microseconds(row.int64(column))));
+}
+
+std::optional<std::string> error_text(const AttemptReport& report) {
+  if (report.error.empty()) return std::nullopt;
+  return plain_text(report.error, kErrorBytesMax);
+}
+
+Status insert_attempts(MysqlConnection& db, const std::string& now,
+                       std::span<const AttemptRecord* const> records, Deadline deadline) {
+  constexpr const char* kHead =
+      "INSERT INTO delivery_attempt (delivery_id, attempt, started_at, duration_ms, status, error, response) "
+      "VALUES ";
+  Sql sql(kHead);
+  bool any = false;
+  const auto flush = [&]() -> Status {
+    if (any) SLUICE_TRY(db.execute(sql, deadline));
+    sql = Sql(kHead);
+    any = false;
+    return {};
+  };
+  for (const AttemptRecord* record : records) {
+    const AttemptReport& report = record->report;
+    sql.text(any ? "," : "").text("(?, ?, CAST(? AS DATETIME(6)) - INTERVAL ? MICROSECOND, ?, ?, ?, ?)");
+    sql.bind(record->ref.id.value).bind(record->ref.attempts + 1).bind(now).bind(micros(report.duration));
+    sql.bind(report.duration.count()).bind(report.status).bind(error_text(report));
+    sql.bind(SqlBytes{std::string_view(report.response).substr(0, kResponseBytesKept)});
+    any = true;
+    if (sql.size() >= kStatementBytes) SLUICE_TRY(flush());
+  }
+  return flush();
+}
+
+// Deliveries that succeeded differ by nothing but the status: one statement for each status.
+Status mark_delivered(MysqlConnection& db, const std::string& now,
+                      std::span<const AttemptRecord* const> records, Deadline deadline) {
+  std::map<int, std::vector<std::string_view>> by_status;
+  for (const AttemptRecord* record : records) {
+    if (record->verdict.kind != Verdict::Kind::kDelivered) continue;
+    by_status[record->report.status.value_or(0)].push_back(record->ref.id.value);
+  }
+  for (const auto& [status, ids] : by_status) {
+    Sql sql(
+        "UPDATE delivery SET state = 'delivered', attempts = attempts + 1, attempt_due = NULL, finished_at = "
+        "?, "
+        "last_status = ?, last_error = NULL WHERE id IN ");
+    sql.bind(now).bind(status).list(ids);
+    SLUICE_TRY(db.execute(sql, deadline));
+  }
+  return {};
+}
+
+Status mark_undelivered(MysqlConnection& db, const std::string& now, const AttemptRecord& record,
+                        Deadline deadline) {
+  Sql sql("UPDATE delivery SET attempts = attempts + 1, last_status = ?, last_error = ?, ");
+  sql.bind(record.report.status).bind(error_text(record.report));
+  if (record.verdict.kind == Verdict::Kind::kRetry) {
+    sql.text("attempt_due = CAST(? AS DATETIME(6)) + INTERVAL ? MICROSECOND");
+    sql.bind(now).bind(micros(record.verdict.delay));
+  } else {
+    sql.text("state = 'failed', attempt_due = NULL, finished_at = ?").bind(now);
+  }
+  sql.text(" WHERE id = ?").bind(record.ref.id.value);
+  SLUICE_TRY(db.execute(sql, deadline));
+  return {};
+}
+
+// Fills in what is to be sent. One that has no payload keeps an empty body.
+Status read_bodies(MysqlConnection& db, std::vector<ClaimedDelivery>& claimed, Deadline deadline) {
+  std::vector<std::string_view> events;
+  for (const ClaimedDelivery& one : claimed) events.push_back(one.event_id.value);
+  Sql sql("SELECT event_id, body FROM event_payload WHERE event_id IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(events), deadline));
+  std::map<std::string_view, std::string_view> bodies;
+  for (const Row row : rows) bodies[row.text(0)] = row.text(1);
+  for (ClaimedDelivery& one : claimed) {
+    if (const auto found = bodies.find(one.event_id.value); found != bodies.end()) one.body = found->second;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<DueEndpoint>> MysqlDeliveryStore::due_endpoints(int limit, Deadline deadline) {
+  // The first question is answered by one index entry; most of the time nothing is due.
+  const Sql any("SELECT 1 FROM delivery WHERE attempt_due <= UTC_TIMESTAMP(6) LIMIT 1");
+  SLUICE_ASSIGN(const Rows due, pool_.query(any, deadline));
+  std::vector<DueEndpoint> endpoints;
+  if (due.empty()) return endpoints;
+  // A loose scan of delivery_endpoint: one dive for each endpoint, however many rows of a dead one are due.
+  Sql sql(
+      "SELECT endpoint, TIMESTAMPDIFF(MICROSECOND, MIN(attempt_due), UTC_TIMESTAMP(6)) AS waited FROM "
+      "delivery "
+      "WHERE attempt_due <= UTC_TIMESTAMP(6) GROUP BY endpoint ORDER BY waited DESC LIMIT ?");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(limit), deadline));
+  endpoints.reserve(rows.size());
+  for (const Row row : rows) endpoints.push_back({row.str(0), waited(row, 1)});
+  return endpoints;
+}
+
+Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const ClaimWish> wishes,
+                                                               milliseconds hold, Deadline deadline) {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
+    std::vector<ClaimedDelivery> claimed;
+    for (const ClaimWish& wish : wishes) {
+      Sql sql(
+          "SELECT id, event_id, job_id, tenant_id, url, attempts FROM delivery "
+          "WHERE endpoint = ? AND attempt_due <= UTC_TIMESTAMP(6) ORDER BY attempt_due LIMIT ? "
+          "FOR UPDATE SKIP LOCKED");
+      SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(wish.endpoint).bind(wish.deliveries_max), deadline));
+      for (const Row row : rows) {
+        ClaimedDelivery one;
+        one.ref = {DeliveryId{row.str(0)}, static_cast<int>(row.int64(5)), ""};
+        one.event_id.value = row.str(1);
+        one.job_id.value = row.str(2);
+        one.tenant.value = row.str(3);
+        one.url = row.str(4);
+        one.endpoint = wish.endpoint;
+        claimed.push_back(std::move(one));
+      }
+    }
+    if (claimed.empty()) return claimed;
+
+    Sql until("SELECT CAST(UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND AS DATETIME(6))");
+    SLUICE_ASSIGN(const Rows held, db.query(until.bind(micros(hold)), deadline));
+    const std::string claim = held.front().str(0);
+    std::vector<std::string_view> ids;
+    for (ClaimedDelivery& one : claimed) {
+      one.ref.claim = claim;
+      ids.push_back(one.ref.id.value);
+    }
+    Sql push("UPDATE delivery SET attempt_due = ? WHERE id IN ");
+    SLUICE_TRY(db.execute(push.bind(claim).list(ids), deadline));
+    SLUICE_TRY(read_bodies(db, claimed, deadline));
+    return claimed;
+  });
+}
+
+Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const AttemptRecord> records,
+                                                              Deadline deadline) {
+  std::vector<RecordOutcome> none;
+  if (records.empty()) return none;
+  std::vector<const DeliveryRef*> refs;
+  for (const AttemptRecord& record : records) refs.push_back(&record.ref);
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<RecordOutcome>> {
+    SLUICE_ASSIGN(const std::vector<bool> held, store::lock_claims(db, refs, deadline));
+    SLUICE_ASSIGN(const std::string now, store::now_text(db, deadline));
+    std::vector<RecordOutcome> outcomes;
+    std::vector<const AttemptRecord*> kept;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      outcomes.push_back(held[i] ? RecordOutcome::kRecorded : RecordOutcome::kLost);
+      if (held[i]) kept.push_back(&records[i]);
+    }
+    SLUICE_TRY(insert_attempts(db, now, kept, deadline));
+    SLUICE_TRY(mark_delivered(db, now, kept, deadline));
+    for (const AttemptRecord* record : kept) {
+      if (record->verdict.kind != Verdict::Kind::kDelivered)
+        SLUICE_TRY(mark_undelivered(db, now, *record, deadline));
+    }
+    return outcomes;
+  });
+}
+
+Status MysqlDeliveryStore::release(std::span<const DeliveryRef> claims, milliseconds delay,
+                                   Deadline deadline) {
+  if (claims.empty()) return {};
+  std::vector<const DeliveryRef*> refs;
+  for (const DeliveryRef& claim : claims) refs.push_back(&claim);
+  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+    SLUICE_ASSIGN(const std::vector<bool> held, store::lock_claims(db, refs, deadline));
+    std::vector<std::string_view> ids;
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      if (held[i]) ids.push_back(refs[i]->id.value);
+    }
+    if (ids.empty()) return 0;
+    Sql sql("UPDATE delivery SET attempt_due = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id IN ");
+    SLUICE_TRY(db.execute(sql.bind(micros(delay)).list(ids), deadline));
+    return static_cast<int>(ids.size());
+  });
+  if (!done) return fail(done.error());
+  return {};
+}
+
+Result<int> MysqlDeliveryStore::give_up(const std::string& endpoint, milliseconds waited,
+                                        const std::string& reason, int limit, Deadline deadline) {
+  Sql sql(
+      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), last_error "
+      "= ? "
+      "WHERE endpoint = ? AND attempt_due < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND ORDER BY attempt_due "
+      "LIMIT ?");
+  sql.bind(plain_text(reason, kErrorBytesMax)).bind(endpoint).bind(micros(waited)).bind(limit);
+  const auto failed =
+      pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
+  if (!failed) return fail(failed.error());
+  return static_cast<int>(*failed);
+}
+
+Result<Backlog> MysqlDeliveryStore::backlog(std::int64_t count_max, Deadline deadline) {
+  Sql sql(
+      "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE attempt_due IS NOT NULL LIMIT ?) AS "
+      "pending), "
+      "(SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(attempt_due), UTC_TIMESTAMP(6)), 0) FROM delivery)");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(count_max), deadline));
+  return Backlog{rows.front().int64(0), waited(rows.front(), 1)};
+}
+
+}  // namespace sluice::callback
