@@ -1,0 +1,44 @@
+// The models that this producer takes jobs for, and how long a prompt is for each.
+//
+// Filled at start, then only read: safe for concurrent use.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/job/request.h"
+
+namespace sluice::producer {
+
+class ServedModel {
+ public:
+  virtual ~ServedModel() = default;
+  virtual const std::string& name() const = 0;
+  virtual std::int64_t context_tokens() const = 0;  // Prompt and answer together.
+  // Obeys `parameters.fault`: the echo engine alone does.
+  virtual bool takes_faults() const { return false; }
+  // kInvalid: the model's chat template refuses the messages; the message says why.
+  virtual Result<std::int64_t> count_prompt_tokens(const JobRequest& request) const = 0;
+};
+
+class ModelCatalog {
+ public:
+  // The first one added is the default.
+  void add(std::unique_ptr<ServedModel> model) { models_.push_back(std::move(model)); }
+  const ServedModel& default_model() const { return *models_.front(); }
+  // Null: there is no such model.
+  const ServedModel* find(std::string_view name) const;
+  const std::vector<std::unique_ptr<ServedModel>>& all() const { return models_; }
+
+ private:
+  std::vector<std::unique_ptr<ServedModel>> models_;
+};
+
+// "echo": answers with the prompt. Counts words, as its engine does.
+std::unique_ptr<ServedModel> make_echo_model();
+
+}  // namespace sluice::producer

@@ -1,0 +1,18 @@
+// The members of `parameters`, read and checked one by one.
+//
+// Pure functions.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "common/job/request.h"
+#include "producer/api/field_errors.h"
+
+namespace sluice::producer {
+
+// Overwrites those fields of `parameters` that `in` (an object) gives; null counts as not given. Whatever is
+// wrong goes to `errors`; without `faults_allowed` that includes the members that only the echo engine takes.
+void read_parameters(const nlohmann::json& in, bool faults_allowed, JobParameters& parameters,
+                     FieldErrors& errors);
+
+}  // namespace sluice::producer

@@ -1,0 +1,123 @@
+#include "producer/api/query.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "common/ids/ids.h"
+#include "producer/api/field_errors.h"
+
+namespace sluice::producer {
+
+namespace {
+
+constexpr std::size_t kModelBytesMax = 128;
+
+tl::unexpected<BadQuery> bad(std::string_view param, std::string message) {
+  return tl::unexpected(BadQuery{field_name(param), std::move(message)});
+}
+
+// Digits with at most one point: no sign, no exponent, no blanks.
+std::optional<double> parse_seconds(std::string_view text) {
+  const bool plain =
+      !text.empty() && text.size() <= 16 && text.front() != '.' &&
+      std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+  if (!plain) return std::nullopt;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return seconds;
+}
+
+std::chrono::milliseconds to_ms(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::lround(seconds * 1000)));
+}
+
+std::string_view trim(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+// The value of `wait` in `Prefer: respond-async, wait=10`.
+std::optional<double> preferred_wait(std::string_view header) {
+  while (!header.empty()) {
+    const std::size_t comma = header.find(',');
+    std::string_view item = header.substr(0, comma);
+    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
+    item = item.substr(0, item.find(';'));
+    const std::size_t equals = item.find('=');
+    if (equals == std::string_view::npos) continue;
+    if (!http::equals_ignoring_case(trim(item.substr(0, equals)), "wait")) continue;
+    std::string_view value = trim(item.substr(equals + 1));
+    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+      value = value.substr(1, value.size() - 2);
+    }
+    return parse_seconds(value);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+tl::expected<std::chrono::milliseconds, BadQuery> read_wait(const http::RequestHead& head) {
+  std::optional<std::chrono::milliseconds> wait;
+  for (const auto& [name, value] : head.query) {
+    if (name != "wait") return bad(name, "is not a query parameter of this route");
+    if (wait) return bad(name, "is given twice");
+    const auto seconds = parse_seconds(value);
+    if (!seconds || *seconds > kWaitMaxS) return bad(name, "must be seconds from 0 to 60");
+    wait = to_ms(*seconds);
+  }
+  if (wait) return *wait;
+  if (const auto header = head.headers.get("Prefer")) {
+    if (const auto seconds = preferred_wait(*header)) {
+      return to_ms(std::min<double>(*seconds, kWaitMaxS));
+    }
+  }
+  return std::chrono::milliseconds(0);
+}
+
+tl::expected<JobFilter, BadQuery> read_list_query(const http::RequestHead& head) {
+  JobFilter filter;
+  filter.limit = kListLimitDefault;
+  std::string seen = ",";
+  for (const auto& [name, value] : head.query) {
+    const std::string mark = name + ",";
+    if (seen.find("," + mark) != std::string::npos) return bad(name, "is given twice");
+    if (name == "after") {
+      if (!is_well_formed_id(value, JobIdTag::kPrefix)) return bad(name, "must be the id of a job");
+      filter.after.value = value;
+    } else if (name == "batch_id") {
+      if (!is_well_formed_id(value, BatchIdTag::kPrefix)) return bad(name, "must be the id of a batch");
+      filter.batch_id.value = value;
+    } else if (name == "limit") {
+      int limit = 0;
+      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), limit);
+      if (error != std::errc() || end != value.data() + value.size() || limit < 1 || limit > kListLimitMax) {
+        return bad(name, "must be a whole number from 1 to 100");
+      }
+      filter.limit = limit;
+    } else if (name == "status") {
+      filter.state = job_state_from(value);
+      if (!filter.state) {
+        return bad(name, "must be queued, running, succeeded, failed, dead, cancelled or expired");
+      }
+    } else if (name == "model") {
+      if (value.empty() || value.size() > kModelBytesMax) return bad(name, "must be the name of a model");
+      filter.model = value;
+    } else {
+      return bad(name, "is not a query parameter of this route");
+    }
+    seen += mark;
+  }
+  return filter;
+}
+
+tl::expected<void, BadQuery> read_no_query(const http::RequestHead& head) {
+  if (!head.query.empty()) return bad(head.query.front().first, "is not a query parameter of this route");
+  return {};
+}
+
+}  // namespace sluice::producer

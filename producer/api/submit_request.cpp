@@ -1,0 +1,350 @@
+#include "producer/api/submit_request.h"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "common/http/body_json.h"
+#include "producer/api/json_fields.h"
+#include "producer/api/parameters.h"
+#include "producer/api/url.h"
+
+namespace sluice::producer {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMessagesMax = 1000;
+constexpr std::size_t kModelBytesMax = 128;
+constexpr std::size_t kMetadataPairsMax = 16;
+constexpr std::size_t kMetadataKeyMax = 64;
+constexpr std::size_t kMetadataValueMax = 512;
+
+// What a batch may give for all its items, and an item for itself.
+struct Shared {
+  const ServedModel* model = nullptr;  // Null: an unknown one was asked for.
+  Priority priority = Priority::kNormal;
+  std::string callback_url;
+  std::string metadata_json;
+  std::int64_t expires_in_s = kExpiresInDefaultS;
+  JobParameters parameters;
+};
+
+class Reader {
+ public:
+  explicit Reader(const ModelCatalog& models)
+      : models_(models),
+        faults_allowed_(std::any_of(models.all().begin(), models.all().end(),
+                                    [](const auto& model) { return model->takes_faults(); })) {}
+
+  Shared defaults() const {
+    Shared shared;
+    shared.model = &models_.default_model();
+    return shared;
+  }
+
+  // True if `name` is one of the shared members.
+  bool read_shared(const std::string& name, const json& value, Shared& shared) {
+    if (name == "model") {
+      read_model(value, shared);
+    } else if (name == "priority") {
+      read_priority(value, shared);
+    } else if (name == "callback_url") {
+      read_callback(value, shared);
+    } else if (name == "metadata") {
+      read_metadata(value, shared);
+    } else if (name == "expires_in") {
+      read_integer(value, name, 1, kExpiresInMaxS, errors_,
+                   [&shared](std::int64_t n) { shared.expires_in_s = n; });
+    } else if (name == "parameters") {
+      if (value.is_object()) {
+        read_parameters(value, faults_allowed_, shared.parameters, errors_);
+      } else if (!value.is_null()) {
+        errors_.add(name, "invalid_type", "must be an object");
+      }
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  std::optional<JobSpec> read_job(const json& in, const Shared& defaults) {
+    const std::size_t errors_before = errors_.count();
+    Shared shared = defaults;
+    JobSpec spec;
+    read_input(in, spec.request);
+    for (const auto& [name, value] : in.items()) {
+      if (name == "messages" || name == "prompt" || name == "raw") continue;
+      if (!read_shared(name, value, shared)) {
+        errors_.add(field_name(name), "unknown_field",
+                    name == "requests" ? "can't be nested" : "is not a field of a job");
+      }
+    }
+    if (shared.model == nullptr || errors_.count() != errors_before) return std::nullopt;
+    spec.model = shared.model;
+    spec.priority = shared.priority;
+    spec.callback_url = std::move(shared.callback_url);
+    spec.metadata_json = std::move(shared.metadata_json);
+    spec.expires_in_s = shared.expires_in_s;
+    spec.request.parameters = std::move(shared.parameters);
+    // Counting tokens costs; an answer that is already full of errors needs no more of them.
+    if (errors_.full() || !measure(spec)) return std::nullopt;
+    return spec;
+  }
+
+  FieldErrors& errors() { return errors_; }
+
+ private:
+  void read_model(const json& value, Shared& shared) {
+    const std::string* name = read_string(value, "model", errors_);
+    if (name == nullptr) return;
+    shared.model = models_.find(*name);
+    if (shared.model != nullptr) return;
+    if (name->size() > kModelBytesMax) {
+      errors_.add("model", "model_not_found", "there is no model of that name");
+    } else {
+      errors_.add("model", "model_not_found", "there is no model '" + *name + "'");
+    }
+  }
+
+  void read_priority(const json& value, Shared& shared) {
+    if (value.is_null()) return;
+    const auto priority =
+        value.is_string() ? priority_from(value.get_ref<const std::string&>()) : std::nullopt;
+    if (priority) {
+      shared.priority = *priority;
+    } else {
+      errors_.add("priority", value.is_string() ? "invalid_value" : "invalid_type",
+                  "must be high, normal or low");
+    }
+  }
+
+  void read_callback(const json& value, Shared& shared) {
+    const std::string* url = read_string(value, "callback_url", errors_);
+    if (url == nullptr) return;
+    if (Status status = check_callback_url(*url); !status) {
+      errors_.add("callback_url", "invalid_value", status.error().message);
+    } else {
+      shared.callback_url = *url;
+    }
+  }
+
+  void read_metadata(const json& value, Shared& shared) {
+    if (value.is_null()) return;
+    if (!value.is_object()) {
+      errors_.add("metadata", "invalid_type", "must be an object");
+      return;
+    }
+    const std::size_t errors_before = errors_.count();
+    if (value.size() > kMetadataPairsMax) {
+      errors_.add("metadata", "out_of_range", "must have at most 16 members");
+      return;
+    }
+    for (const auto& [key, member] : value.items()) {
+      if (key.empty() || count_characters(key) > kMetadataKeyMax) {
+        errors_.add("metadata", "out_of_range", "must have keys of 1 to 64 characters");
+      } else if (!member.is_string()) {
+        errors_.add("metadata." + field_name(key), "invalid_type", "must be a string");
+      } else if (count_characters(member.get_ref<const std::string&>()) > kMetadataValueMax) {
+        errors_.add("metadata." + field_name(key), "out_of_range", "must be at most 512 characters");
+      }
+    }
+    if (errors_.count() == errors_before) shared.metadata_json = http::dump_json(value);
+  }
+
+  void read_input(const json& in, JobRequest& request) {
+    const auto given = [&in](const char* name) -> const json* {
+      const auto found = in.find(name);
+      return found == in.end() || found->is_null() ? nullptr : &*found;
+    };
+    const json* messages = given("messages");
+    const json* prompt = given("prompt");
+    const json* raw = given("raw");
+    if (messages != nullptr && prompt != nullptr) {
+      errors_.add("prompt", "invalid_value", "can't stand beside messages: give one of the two");
+    }
+    if (messages == nullptr && prompt == nullptr) {
+      errors_.add("messages", "missing_field", "is required, or prompt instead of it");
+    }
+    if (messages != nullptr) read_messages(*messages, request);
+    if (prompt != nullptr) {
+      if (const std::string* text = read_string(*prompt, "prompt", errors_)) {
+        if (text->empty()) errors_.add("prompt", "invalid_value", "must not be empty");
+        request.prompt = *text;
+      }
+    }
+    if (raw != nullptr) {
+      if (!raw->is_boolean()) {
+        errors_.add("raw", "invalid_type", "must be true or false");
+      } else if (raw->get<bool>() && messages != nullptr && prompt == nullptr) {
+        errors_.add("raw", "invalid_value", "goes with prompt only");
+      } else {
+        request.raw = raw->get<bool>();
+      }
+    }
+  }
+
+  void read_messages(const json& in, JobRequest& request) {
+    if (!in.is_array() || in.empty() || in.size() > kMessagesMax) {
+      errors_.add("messages", in.is_array() ? "out_of_range" : "invalid_type",
+                  "must be an array of 1 to 1000 messages");
+      return;
+    }
+    request.messages.reserve(in.size());
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      const std::string path = "messages[" + std::to_string(i) + "]";
+      RequestMessage message;
+      if (!in[i].is_object()) {
+        errors_.add(path, "invalid_type", "must be an object with role and content");
+        continue;
+      }
+      if (!in[i].contains("role")) errors_.add(path + ".role", "missing_field", "is required");
+      if (!in[i].contains("content")) errors_.add(path + ".content", "missing_field", "is required");
+      for (const auto& [name, value] : in[i].items()) {
+        if (name == "role") {
+          read_role(value, path + ".role", message);
+        } else if (name == "content") {
+          read_content(value, path + ".content", message);
+        } else {
+          errors_.add(path + "." + field_name(name), "unknown_field", "is not a field of a message");
+        }
+      }
+      request.messages.push_back(std::move(message));
+    }
+  }
+
+  void read_role(const json& value, const std::string& path, RequestMessage& message) {
+    if (value.is_string()) message.role = value.get<std::string>();
+    if (message.role == "developer") message.role = "system";  // Its newer name.
+    if (message.role != "system" && message.role != "user" && message.role != "assistant") {
+      errors_.add(path, value.is_string() ? "invalid_value" : "invalid_type",
+                  "must be system, developer, user or assistant");
+    }
+  }
+
+  void read_content(const json& value, const std::string& path, RequestMessage& message) {
+    if (value.is_string()) {
+      message.content = value.get<std::string>();
+      return;
+    }
+    if (!value.is_array() || value.empty()) {
+      errors_.add(path, "invalid_type", "must be a string or an array of text parts");
+      return;
+    }
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      const json& part = value[i];
+      const bool is_text = part.is_object() && part.contains("type") && part["type"] == "text" &&
+                           part.contains("text") && part["text"].is_string() && part.size() == 2;
+      if (!is_text) {
+        errors_.add(path + "[" + std::to_string(i) + "]", "invalid_value",
+                    "must be {\"type\": \"text\", \"text\": \"…\"}");
+        continue;
+      }
+      if (i > 0) message.content += '\n';
+      message.content += part["text"].get_ref<const std::string&>();
+    }
+  }
+
+  bool measure(JobSpec& spec) {
+    const std::string field = spec.request.messages.empty() ? "prompt" : "messages";
+    const auto tokens = spec.model->count_prompt_tokens(spec.request);
+    if (!tokens) {
+      errors_.add(field, "invalid_value", tokens.error().message);
+      return false;
+    }
+    const std::int64_t context = spec.model->context_tokens();
+    if (*tokens >= context) {
+      errors_.add(field, "context_length_exceeded",
+                  "has " + std::to_string(*tokens) + " tokens; the model's context of " +
+                      std::to_string(context) + " tokens leaves no room for an answer");
+      return false;
+    }
+    spec.prompt_tokens = *tokens;
+    spec.request.parameters.max_tokens =
+        static_cast<int>(std::min<std::int64_t>(spec.request.parameters.max_tokens, context - *tokens));
+    spec.tokens_max = *tokens + spec.request.parameters.max_tokens;
+    return true;
+  }
+
+  const ModelCatalog& models_;
+  const bool faults_allowed_;
+  FieldErrors errors_;
+};
+
+tl::unexpected<SubmitRefusal> refuse(int status, std::string code, std::string message,
+                                     std::string param = {}) {
+  return tl::unexpected(SubmitRefusal{status, std::move(code), std::move(message), std::move(param)});
+}
+
+tl::unexpected<SubmitRefusal> refuse(FieldErrors errors, bool is_batch) {
+  const FieldError& first = errors.kept().front();
+  SubmitRefusal refusal;
+  refusal.code = first.code;
+  refusal.param = first.index < 0 ? first.field
+                                  : "requests[" + std::to_string(first.index) + "]" +
+                                        (first.field.empty() ? "" : "." + first.field);
+  refusal.message = (refusal.param.empty() ? "The body" : refusal.param) + " " + first.message + ".";
+  if (errors.count() > 1) {
+    refusal.message += " (" + std::to_string(errors.count()) + " errors in all: see errors.)";
+  }
+  if (!is_batch && errors.count() == 1 && first.code == "model_not_found") refusal.status = 404;
+  refusal.errors = std::move(errors);
+  refusal.is_batch = is_batch;
+  return tl::unexpected(std::move(refusal));
+}
+
+}  // namespace
+
+tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, const ModelCatalog& models) {
+  const auto parsed = http::parse_json(body);
+  if (!parsed) return refuse(400, "invalid_json", parsed.error().message);
+  const json& in = *parsed;
+  if (!in.is_object()) return refuse(400, "invalid_type", "The body must be a JSON object.");
+
+  Reader reader(models);
+  ParsedSubmit out;
+  const auto requests = in.find("requests");
+  if (requests == in.end()) {
+    auto job = reader.read_job(in, reader.defaults());
+    if (!reader.errors().empty()) return refuse(std::move(reader.errors()), false);
+    out.jobs.push_back(std::move(*job));
+    return out;
+  }
+
+  out.is_batch = true;
+  if (!requests->is_array() || requests->empty()) {
+    return refuse(400, requests->is_array() ? "out_of_range" : "invalid_type",
+                  "requests must be an array of 1 to 10000 jobs.", "requests");
+  }
+  if (requests->size() > kSubmitRequestsMax) {
+    return refuse(
+        413, "too_many_requests_in_batch",
+        "requests holds " + std::to_string(requests->size()) + " jobs; at most 10000 fit into one call.",
+        "requests");
+  }
+  Shared shared = reader.defaults();
+  for (const auto& [name, value] : in.items()) {
+    if (name != "requests" && !reader.read_shared(name, value, shared)) {
+      reader.errors().add(field_name(name), "unknown_field", "is not a field beside requests");
+    }
+  }
+  out.jobs.reserve(requests->size());
+  for (std::size_t i = 0; i < requests->size(); ++i) {
+    reader.errors().about(static_cast<int>(i));
+    const json& item = (*requests)[i];
+    if (!item.is_object()) {
+      reader.errors().add("", "invalid_type", "must be an object");
+      continue;
+    }
+    auto job = reader.read_job(item, shared);
+    // Nothing will be accepted any more: read on for errors, keep no jobs.
+    if (job && reader.errors().empty()) out.jobs.push_back(std::move(*job));
+  }
+  if (!reader.errors().empty()) return refuse(std::move(reader.errors()), true);
+  return out;
+}
+
+}  // namespace sluice::producer

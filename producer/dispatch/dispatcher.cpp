@@ -1,0 +1,410 @@
+#include "producer/dispatch/dispatcher.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "common/base/failpoint.h"
+#include "common/rabbitmq/topology.h"
+#include "common/store/task_message.h"
+
+namespace sluice::producer {
+
+namespace {
+
+// Of the depth, in quarters: in one turn high takes more than normal, and low is never left out.
+constexpr std::array<int, kPriorities> kScanQuarters = {4, 2, 1};
+// Rows that one scan may look at beyond the room there is: those that need not be published yet.
+constexpr std::int64_t kDeferMax = 256;
+constexpr int kForeignLook = 8;
+
+Message task_message(const std::string& queue, const TaskRef& task) {
+  Message message;
+  message.exchange = kTasksExchange;
+  message.routing_key = queue;
+  message.body = task_to_json(task);
+  message.content_type = kTaskContentType;
+  message.message_id = task.id.value;
+  message.type = "task";
+  return message;
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(JobStore& store, Broker& broker, std::vector<std::string> models, OwnedShards owned,
+                       DispatcherConfig config, Clock& clock, Rng& rng, Log log, DispatchMetrics metrics)
+    : store_(store),
+      broker_(broker),
+      owned_(std::move(owned)),
+      config_(config),
+      clock_(clock),
+      log_(std::move(log)),
+      metrics_(std::move(metrics)),
+      backoff_(config.down, rng),
+      loop_("dispatcher", clock, [this] { return run_once(); }) {
+  // High before normal before low, whatever the model.
+  for (int p = 0; p < kPriorities; ++p) {
+    for (const std::string& model : models) {
+      TaskQueue queue;
+      queue.model = model;
+      queue.priority = static_cast<Priority>(p);
+      queue.name = task_queue_name(model, queue.priority);
+      queue.scan_max = std::max(1, config_.depth * kScanQuarters[static_cast<std::size_t>(p)] / 4);
+      queues_.push_back(std::move(queue));
+    }
+  }
+}
+
+Dispatcher::~Dispatcher() {
+  stop();
+}
+
+TaskQueue* Dispatcher::find(const std::string& model, Priority priority) {
+  for (TaskQueue& queue : queues_) {
+    if (queue.priority == priority && queue.model == model) return &queue;
+  }
+  return nullptr;
+}
+
+int Dispatcher::reserve(const std::string& model, Priority priority, int wanted) {
+  const bool up = broker_.ready();
+  MutexLock lock(mutex_);
+  TaskQueue* queue = find(model, priority);
+  if (queue == nullptr) return 0;
+  const std::int64_t room = up && !queue->backlog ? queue->room(config_.depth) : 0;
+  const int granted = static_cast<int>(std::min<std::int64_t>(wanted, room));
+  queue->reserved += granted;
+  if (granted < wanted) {
+    queue->backlog = true;
+    ++queue->misses;
+  }
+  return granted;
+}
+
+void Dispatcher::release(const std::string& model, Priority priority, int count) {
+  MutexLock lock(mutex_);
+  if (TaskQueue* queue = find(model, priority)) queue->reserved -= count;
+}
+
+void Dispatcher::publish(const std::string& model, Priority priority, std::vector<TaskRef> tasks) {
+  {
+    MutexLock lock(mutex_);
+    TaskQueue* queue = find(model, priority);
+    if (queue == nullptr) return;
+    const SteadyTime now = clock_.steady_now();
+    for (TaskRef& task : tasks) queue->fresh.push_back({std::move(task), now});
+  }
+  loop_.wake();
+}
+
+void Dispatcher::wake() {
+  {
+    MutexLock lock(mutex_);
+    scan_soon_ = true;
+  }
+  loop_.wake();
+}
+
+void Dispatcher::start() {
+  loop_.start();
+}
+
+void Dispatcher::stop() {
+  loop_.stop();
+  if (broker_.ready()) publish_fresh();
+}
+
+Duration Dispatcher::run_once() {
+  if (!broker_.ready()) {
+    // Nothing known about the queues holds any more. What is committed meanwhile waits in the database.
+    MutexLock lock(mutex_);
+    for (TaskQueue& queue : queues_) queue.ready = -1;
+  }
+  bool failed = !publish_fresh();
+  if (!broker_.ready()) return backoff_.next();
+
+  bool soon = false;
+  {
+    MutexLock lock(mutex_);
+    soon = std::exchange(scan_soon_, false);
+  }
+  const std::vector<int> shards = owned_();
+  bool progress = false;
+  for (TaskQueue& queue : queues_) {
+    const bool scan_due = soon || clock_.steady_now() >= queue.scan_at;
+    bool look = scan_due;
+    bool waiting = false;
+    {
+      MutexLock lock(mutex_);
+      waiting = queue.backlog && !shards.empty();
+      look = look || waiting || queue.ready < 0 || queue.published > 0;
+    }
+    if (!look) continue;
+    if (!measure(queue)) {
+      failed = true;
+      continue;
+    }
+    bool room = false;
+    {
+      MutexLock lock(mutex_);
+      room = queue.room(config_.depth) > 0;
+    }
+    if (scan_due || (waiting && room)) {
+      const ScanEnd end = scan(queue, shards);
+      failed = failed || end == ScanEnd::kFailed;
+      progress = progress || end == ScanEnd::kProgress;
+    }
+    show(queue);
+  }
+  if (failed) return backoff_.next();
+  backoff_.reset();
+  return pause(progress, !shards.empty());
+}
+
+Duration Dispatcher::pause(bool progress, bool owner) {
+  MutexLock lock(mutex_);
+  const SteadyTime now = clock_.steady_now();
+  SteadyTime next = now + config_.scan_every;
+  for (const TaskQueue& queue : queues_) {
+    if (!queue.fresh.empty()) return Duration::zero();
+    if (queue.backlog && owner) {
+      if (progress && queue.room(config_.depth) > 0) return Duration::zero();
+      next = std::min(next, now + config_.full_poll);
+    }
+    next = std::min(next, queue.scan_at);
+  }
+  return std::max(next - now, Duration::zero());
+}
+
+bool Dispatcher::publish_fresh() {
+  struct Taken {
+    TaskQueue* queue;
+    std::vector<FreshTask> tasks;
+  };
+  std::vector<Taken> taken;
+  std::vector<Message> messages;
+  {
+    MutexLock lock(mutex_);
+    for (TaskQueue& queue : queues_) {
+      if (!queue.fresh.empty()) taken.push_back({&queue, std::exchange(queue.fresh, {})});
+    }
+  }
+  if (taken.empty()) return true;
+  if (!broker_.ready()) {
+    for (Taken& part : taken) put_back(*part.queue, std::move(part.tasks));
+    return false;
+  }
+  for (const Taken& part : taken) {
+    for (const FreshTask& task : part.tasks) messages.push_back(task_message(part.queue->name, task.ref));
+  }
+  SLUICE_FAILPOINT("dispatcher.before_fresh_publish");
+  const std::vector<Status> answers =
+      broker_.publish_all(std::move(messages), Deadline::in(clock_, config_.publish_timeout));
+  SLUICE_FAILPOINT("dispatcher.after_fresh_publish");
+  bool all_sent = true;
+  std::size_t at = 0;
+  for (Taken& part : taken) {
+    std::vector<FreshTask> left;
+    std::int64_t settled = 0;
+    std::int64_t confirmed = 0;
+    for (FreshTask& task : part.tasks) {
+      const Status& answer = answers[at++];
+      switch (publish_outcome(answer)) {
+        case PublishOutcome::kConfirmed:
+          ++confirmed;
+          ++settled;
+          continue;
+        case PublishOutcome::kUnknown:
+          ++settled;  // The scan looks at it when its row is due again.
+          break;
+        case PublishOutcome::kNoRoute:
+          part.queue->declared = false;
+          left.push_back(std::move(task));
+          break;
+        case PublishOutcome::kNotSent:
+          left.push_back(std::move(task));
+          break;
+      }
+      all_sent = false;
+      count_failure(answer);
+    }
+    metrics_.published.with({"fresh", priority_name(part.queue->priority)})
+        .add(static_cast<double>(confirmed));
+    {
+      MutexLock lock(mutex_);
+      part.queue->published += confirmed;
+      part.queue->reserved -= settled;
+    }
+    if (!left.empty()) put_back(*part.queue, std::move(left));
+  }
+  return all_sent;
+}
+
+void Dispatcher::put_back(TaskQueue& queue, std::vector<FreshTask> left) {
+  const SteadyTime oldest = clock_.steady_now() - config_.fresh_retry;
+  const auto too_old = std::stable_partition(left.begin(), left.end(),
+                                             [&](const FreshTask& task) { return task.since > oldest; });
+  const auto dropped = left.end() - too_old;
+  left.erase(too_old, left.end());
+  MutexLock lock(mutex_);
+  queue.reserved -= dropped;
+  queue.backlog = true;  // They are older than whatever comes now.
+  queue.fresh.insert(queue.fresh.begin(), std::make_move_iterator(left.begin()),
+                     std::make_move_iterator(left.end()));
+}
+
+bool Dispatcher::declare(TaskQueue& queue) {
+  const Status declared = broker_.declare_task_queue(queue.model, queue.priority, call_deadline());
+  queue.declared = declared.has_value();
+  if (!declared) {
+    log_.warn_limited("queue_not_declared", {{"queue", queue.name}, {"error", declared.error().message}});
+  }
+  return queue.declared;
+}
+
+bool Dispatcher::measure(TaskQueue& queue) {
+  auto depth = Result<QueueDepth>(fail(ErrorCode::kUnavailable, "not declared"));
+  if (queue.declared || declare(queue)) {
+    depth = broker_.depth(queue.name, call_deadline());
+    // Deleted, or the broker was wiped.
+    if (!depth && depth.error().code == ErrorCode::kNotFound && declare(queue)) {
+      depth = broker_.depth(queue.name, call_deadline());
+    }
+  }
+  MutexLock lock(mutex_);
+  if (!depth) {
+    queue.ready = -1;
+    log_.warn_limited("queue_not_measured", {{"queue", queue.name}, {"error", depth.error().message}});
+    return false;
+  }
+  queue.ready = static_cast<std::int64_t>(depth->ready);
+  queue.published = 0;
+  return true;
+}
+
+Dispatcher::ScanEnd Dispatcher::scan(TaskQueue& queue, const std::vector<int>& shards) {
+  queue.scan_at = clock_.steady_now() + config_.scan_every;
+  std::int64_t room = 0;
+  std::int64_t ready = 0;
+  std::uint64_t misses = 0;
+  {
+    MutexLock lock(mutex_);
+    room = std::min<std::int64_t>(queue.room(config_.depth), queue.scan_max);
+    ready = queue.ready;
+    misses = queue.misses;
+  }
+  const int limit = static_cast<int>(room + kDeferMax);
+  auto due = store_.due_tasks(queue.model, queue.priority, shards, limit, call_deadline());
+  if (!due) {
+    log_.warn_limited("due_tasks_failed", {{"queue", queue.name}, {"error", due.error().message}});
+    return ScanEnd::kFailed;
+  }
+
+  std::vector<TaskRef> sending;
+  std::vector<TaskRef> deferred;
+  std::size_t republished = 0;
+  bool left_over = static_cast<int>(due->size()) == limit;
+  for (DueTask& task : *due) {
+    const bool published_before = task.published_ms_ago >= 0;
+    const bool lost = ready == 0 || task.published_ms_ago >= config_.lost_after.count();
+    if (published_before && !lost) {
+      deferred.push_back(std::move(task.ref));
+    } else if (static_cast<std::int64_t>(sending.size()) < room) {
+      republished += published_before ? 1 : 0;
+      sending.push_back(std::move(task.ref));
+    } else {
+      left_over = true;
+    }
+  }
+  const Sent sent = send(queue, sending);
+  left_over = left_over || !sent.not_sent.empty();
+  const double confirmed = static_cast<double>(sent.confirmed.size());
+  const double again = std::min(static_cast<double>(republished), confirmed);
+  metrics_.published.with({"republish", priority_name(queue.priority)}).add(again);
+  metrics_.published.with({"scan", priority_name(queue.priority)}).add(confirmed - again);
+  metrics_.deferred.add(static_cast<double>(deferred.size()));
+
+  SLUICE_FAILPOINT("dispatcher.after_publish");
+  std::vector<TaskRef> look_later = std::move(deferred);
+  look_later.insert(look_later.end(), sent.unknown.begin(), sent.unknown.end());
+  Status marked;
+  if (!sent.confirmed.empty()) marked = store_.mark_tasks(sent.confirmed, true, call_deadline());
+  if (marked && !look_later.empty()) marked = store_.mark_tasks(look_later, false, call_deadline());
+  if (!marked) {
+    // Their rows are still due: at worst they are published twice.
+    log_.warn_limited("mark_tasks_failed", {{"queue", queue.name}, {"error", marked.error().message}});
+  }
+
+  const bool foreign = !left_over && foreign_backlog(queue, shards);
+  {
+    MutexLock lock(mutex_);
+    if (left_over || foreign) {
+      queue.backlog = true;
+    } else if (queue.misses == misses) {
+      queue.backlog = false;
+    }
+  }
+  if (!marked || !sent.not_sent.empty()) return ScanEnd::kFailed;
+  return sent.confirmed.empty() && look_later.empty() ? ScanEnd::kIdle : ScanEnd::kProgress;
+}
+
+bool Dispatcher::foreign_backlog(const TaskQueue& queue, const std::vector<int>& shards) {
+  if (static_cast<int>(shards.size()) == kShards) return false;
+  std::vector<int> others;
+  for (int shard = 0; shard < kShards; ++shard) {
+    if (std::find(shards.begin(), shards.end(), shard) == shards.end()) others.push_back(shard);
+  }
+  const auto due = store_.due_tasks(queue.model, queue.priority, others, kForeignLook, call_deadline());
+  return !due ||
+         std::any_of(due->begin(), due->end(), [](const DueTask& task) { return task.published_ms_ago < 0; });
+}
+
+Dispatcher::Sent Dispatcher::send(TaskQueue& queue, std::vector<TaskRef> tasks) {
+  Sent sent;
+  for (int round = 0; round < 2 && !tasks.empty(); ++round) {
+    std::vector<Message> messages;
+    messages.reserve(tasks.size());
+    for (const TaskRef& task : tasks) messages.push_back(task_message(queue.name, task));
+    const std::vector<Status> answers =
+        broker_.publish_all(std::move(messages), Deadline::in(clock_, config_.publish_timeout));
+    std::vector<TaskRef> no_route;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      switch (publish_outcome(answers[i])) {
+        case PublishOutcome::kConfirmed:
+          sent.confirmed.push_back(std::move(tasks[i]));
+          continue;
+        case PublishOutcome::kNoRoute:
+          no_route.push_back(std::move(tasks[i]));
+          break;
+        case PublishOutcome::kNotSent:
+          sent.not_sent.push_back(std::move(tasks[i]));
+          break;
+        case PublishOutcome::kUnknown:
+          sent.unknown.push_back(std::move(tasks[i]));
+          break;
+      }
+      count_failure(answers[i]);
+    }
+    tasks = std::move(no_route);
+    if (!tasks.empty() && !declare(queue)) break;
+  }
+  std::move(tasks.begin(), tasks.end(), std::back_inserter(sent.not_sent));
+  MutexLock lock(mutex_);
+  queue.published += static_cast<std::int64_t>(sent.confirmed.size());
+  return sent;
+}
+
+void Dispatcher::count_failure(const Status& answer) {
+  metrics_.failed.with({error_code_name(answer.error().code)}).add();
+  log_.warn_limited("task_not_published",
+                    {{"code", error_code_name(answer.error().code)}, {"error", answer.error().message}});
+}
+
+void Dispatcher::show(const TaskQueue& queue) {
+  MutexLock lock(mutex_);
+  const std::string_view priority = priority_name(queue.priority);
+  metrics_.queue_ready.with({queue.model, priority}).set(static_cast<double>(queue.ready));
+  metrics_.backlog.with({queue.model, priority}).set(queue.backlog ? 1 : 0);
+}
+
+}  // namespace sluice::producer

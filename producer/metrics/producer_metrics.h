@@ -1,0 +1,58 @@
+// The producer's own metrics. The handles count nothing until they are made by make_producer_metrics(), so
+// tests may leave them out. Copy freely; valid as long as the registry.
+#pragma once
+
+#include "common/metrics/metrics.h"
+
+namespace sluice::producer {
+
+struct ApiMetrics {
+  metrics::CounterFamily accepted;    // priority
+  metrics::CounterFamily rejected;    // reason
+  metrics::CounterFamily job_reads;   // source: redis, mysql
+  metrics::CounterFamily key_checks;  // result: hit, miss, stale, refused, failed
+  metrics::GaugeFamily queued;        // model, priority
+};
+
+struct SubmitMetrics {
+  metrics::Gauge waiting;
+  metrics::Histogram commit_seconds;
+  metrics::Histogram commit_rows;
+};
+
+struct DispatchMetrics {
+  metrics::CounterFamily published;  // path: fresh, scan, republish; priority
+  metrics::CounterFamily failed;     // reason
+  metrics::Counter deferred;
+  metrics::GaugeFamily queue_ready;  // model, priority
+  metrics::GaugeFamily backlog;      // model, priority
+  metrics::Gauge shards_owned;
+};
+
+struct LoopMetrics {
+  metrics::Counter events_published;
+  metrics::Counter events_deferred;
+  metrics::CounterFamily events_failed;  // reason
+  metrics::Gauge events_due;
+  metrics::Counter rescued;
+  metrics::Counter expired;
+  metrics::Counter returned_drained;
+  metrics::CounterFamily loop_failures;  // loop
+};
+
+struct WaitMetrics {
+  metrics::Gauge waiters;
+  metrics::CounterFamily resolved;  // by: event, poll, read, timeout, left, stop
+};
+
+struct ProducerMetrics {
+  ApiMetrics api;
+  SubmitMetrics submit;
+  DispatchMetrics dispatch;
+  LoopMetrics loops;
+  WaitMetrics wait;
+};
+
+ProducerMetrics make_producer_metrics(metrics::Registry& registry);
+
+}  // namespace sluice::producer

@@ -1,0 +1,48 @@
+// Finished jobs in Redis: key `sluice:job:<id>`, value job_to_cache(). A copy that is missing, broken, of
+// another job or not final is no answer; the caller reads the database then.
+//
+// Safe for concurrent use.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/job/job.h"
+
+namespace sluice {
+class RedisPool;
+}
+
+namespace sluice::producer {
+
+class HotJobs {
+ public:
+  virtual ~HotJobs() = default;
+  // One entry for each id, in order; empty: not known here.
+  virtual std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline deadline) = 0;
+};
+
+std::string hot_job_key(const JobId& id);
+
+// `redis` must outlive it.
+class RedisHotJobs final : public HotJobs {
+ public:
+  explicit RedisHotJobs(RedisPool& redis) : redis_(redis) {}
+  std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline deadline) override;
+
+ private:
+  RedisPool& redis_;
+};
+
+// Nothing is ever hot: for a producer without Redis.
+class NoHotJobs final : public HotJobs {
+ public:
+  std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline) override {
+    return std::vector<std::optional<Job>>(ids.size());
+  }
+};
+
+}  // namespace sluice::producer
