@@ -46,8 +46,8 @@ Status validate(const SamplingParams& params);
 enum class FaultKind { kTransient, kPermanent, kCrash, kSlow };
 struct Fault {
   FaultKind kind = FaultKind::kTransient;
-  // How many attempts misbehave, counted from the first. Default: 1 for transient and crash, all for the
-  // others.
+  // How many attempts misbehave, counted from the first. Default: the first for kTransient, else all of them
+  // (so an unlimited kCrash is a job that kills every worker it meets).
   std::optional<int> attempts;
   int ms = 0;       // kSlow: how long the answer takes at least.
   int attempt = 1;  // Which attempt this is, from 1.
