@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--full] [--only STAGE[,STAGE…]] [--no-install]
 #
-# Stages: build unit contract integration e2e stack asan tsan; with --full also bench and the slow tests
+# Stages: build tidy unit contract integration e2e stack asan tsan; with --full also bench and the slow tests
 # (label `full`), and integration under the sanitizers. Servers are private ones of deploy/local/stack,
 # ended and deleted at the end, whatever happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
 set -uo pipefail
@@ -256,6 +256,7 @@ if ! stage build build test all; then
   finish
   exit 1
 fi
+stage tidy run_python tests/tidy
 stage unit run_ctest test unit -j "$(nproc)"
 stage contract servers run_ctest test contract -j1
 stage integration servers run_ctest test integration -j1
