@@ -88,7 +88,6 @@ Status Transfer::prepare(Resolver& resolver) {
   set(CURLOPT_PRIVATE, this);
   set(CURLOPT_URL, request_.url.c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
-  set(CURLOPT_REDIR_PROTOCOLS_STR, "");
   set(CURLOPT_FOLLOWLOCATION, 0L);
   set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   set(CURLOPT_PROXY, "");  // Whatever the environment says.

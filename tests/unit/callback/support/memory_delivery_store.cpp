@@ -1,4 +1,4 @@
-#include "callback/store/memory_delivery_store.h"
+#include "tests/unit/callback/support/memory_delivery_store.h"
 
 #include <algorithm>
 
