@@ -68,7 +68,7 @@ struct PromptInput {
 // A prompt in the engine's own terms. Made by Engine::prepare; costs no place in the engine.
 struct Prompt {
   std::vector<std::int32_t> ids;  // Empty in engines without a vocabulary.
-  std::string text;               // Rendered text; EchoEngine answers with it.
+  std::string text;               // What EchoEngine answers with; empty in engines with a vocabulary.
   std::size_t tokens = 0;         // What it counts as in usage and budgets.
 };
 
@@ -115,6 +115,7 @@ struct EngineInfo {
   std::string engine;              // native | echo
   std::string version;             // Changes when the same request may give other text.
   std::string model;               // The model's name, as clients write it.
+  std::string fingerprint;         // Tells any two models apart; empty without a model.
   std::string architecture;        // qwen2, llama, …; empty without a model.
   std::string weight_type;         // F32, F16, Q8_0, …
   std::string kv_type;             // F32

@@ -1,0 +1,243 @@
+#include "worker/engine/native_engine.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+// However many sequences are answering, prompts get at least this many tokens of a step.
+constexpr std::size_t kPromptTokensLeast = 32;
+
+// Changes when the arithmetic does, so that cached answers of an older engine can be told apart.
+constexpr std::string_view kArithmetic = "native-1";
+
+ops::SamplerConfig sampler_config(const SamplingParams& params, Rng& rng) {
+  return {
+      .repetition_penalty = params.repetition_penalty,
+      .frequency_penalty = params.frequency_penalty,
+      .presence_penalty = params.presence_penalty,
+      .temperature = params.temperature,
+      .top_k = params.top_k,
+      .top_p = params.top_p,
+      .min_p = params.min_p,
+      .seed = params.seed ? *params.seed : (params.temperature > 0.0F ? rng.next() : 0),
+  };
+}
+
+}  // namespace
+
+struct NativeEngine::Sequence {
+  Sequence(GenerationRequest&& request, const ops::SamplerConfig& config)
+      : key(std::move(request.key)),
+        ids(std::move(request.prompt.ids)),
+        prompt_tokens(ids.size()),
+        sampler(config, ids),
+        text(std::move(request.params.stop)) {}
+
+  std::size_t answered() const { return ids.size() - prompt_tokens; }
+  std::size_t pending() const { return ids.size() - computed; }  // Tokens not yet in the cache.
+
+  std::string key;
+  std::vector<std::int32_t> ids;  // Prompt, then answer.
+  std::size_t prompt_tokens;
+  std::size_t answer_tokens_max = 0;
+  std::size_t computed = 0;  // Of ids: in the cache.
+  ops::KvPages pages;
+  ops::Sampler sampler;
+  AnswerText text;
+  bool cancelled = false;
+  bool done = false;
+  std::optional<std::int32_t> picked;  // This step's token.
+  bool broken = false;                 // This step's logits weren't finite.
+};
+
+Result<std::unique_ptr<NativeEngine>> NativeEngine::open(const NativeEngineConfig& config, Rng& rng) {
+  SLUICE_ASSIGN(std::unique_ptr<LoadedModel> model, LoadedModel::load(config.model));
+  const ops::KvShape shape = model->model().kv_shape();
+  // More than all sequences can fill together is never used.
+  const std::size_t context = model->model().shape().context_tokens;
+  const std::size_t useful = std::max<std::size_t>(1, config.sequences_max) * (context + ops::kPageTokens);
+  const std::size_t tokens = std::min(useful, config.kv_memory_bytes / shape.token_bytes());
+  SLUICE_ASSIGN(std::unique_ptr<ops::KvCache> cache, ops::KvCache::make(shape, tokens));
+  return std::unique_ptr<NativeEngine>(new NativeEngine(config, std::move(model), std::move(cache), rng));
+}
+
+NativeEngine::NativeEngine(const NativeEngineConfig& config, std::unique_ptr<LoadedModel> model,
+                           std::unique_ptr<ops::KvCache> cache, Rng& rng)
+    : config_(config), model_(std::move(model)), cache_(std::move(cache)), rng_(rng) {
+  const model::ModelShape& shape = model_->model().shape();
+  info_.engine = "native";
+  info_.version = std::string(kArithmetic) + "/" + std::string(model_->context().kernels.name);
+  info_.model = model_->text().name();
+  info_.fingerprint = model_->text().fingerprint();
+  info_.architecture = shape.architecture;
+  info_.weight_type = model_->weight_type();
+  info_.kv_type = "F32";
+  info_.context_tokens = std::min(shape.context_tokens, cache_->tokens_max());
+  if (config_.context_tokens_max > 0)
+    info_.context_tokens = std::min(info_.context_tokens, config_.context_tokens_max);
+  info_.sequences_max = std::max<std::size_t>(1, config_.sequences_max);
+  info_.kv_tokens_max = cache_->tokens_max();
+  info_.vocabulary_tokens = shape.vocabulary;
+}
+
+NativeEngine::~NativeEngine() = default;
+
+Result<Prompt> NativeEngine::prepare(const PromptInput& input) const {
+  SLUICE_ASSIGN(Prompt prompt, model_->prepare(input));
+  if (prompt.tokens >= info_.context_tokens) {
+    return fail(ErrorCode::kInvalid, "the prompt has " + std::to_string(prompt.tokens) +
+                                         " tokens; the model's context holds " +
+                                         std::to_string(info_.context_tokens) + ", the answer included");
+  }
+  return prompt;
+}
+
+std::size_t NativeEngine::answer_tokens_max(std::size_t prompt_tokens, const SamplingParams& params) const {
+  const std::size_t room = info_.context_tokens - std::min(info_.context_tokens, prompt_tokens);
+  return std::min(room, static_cast<std::size_t>(std::max(0, params.max_tokens)));
+}
+
+std::size_t NativeEngine::kv_tokens_needed(const Prompt& prompt, const SamplingParams& params) const {
+  const std::size_t answer = answer_tokens_max(prompt.ids.size(), params);
+  if (answer == 0) return 0;
+  return ops::KvCache::pages_for(prompt.ids.size() + answer) * ops::kPageTokens;
+}
+
+Status NativeEngine::add(GenerationRequest&& request) {
+  SLUICE_TRY(validate(request.params));
+  if (request.fault) return fail(ErrorCode::kInvalid, "faults are for the echo engine only");
+  if (request.prompt.ids.empty()) return fail(ErrorCode::kInvalid, "the prompt is empty");
+  if (request.prompt.ids.size() >= info_.context_tokens) {
+    return fail(ErrorCode::kInvalid, "the prompt has " + std::to_string(request.prompt.ids.size()) +
+                                         " tokens; the model's context holds " +
+                                         std::to_string(info_.context_tokens) + ", the answer included");
+  }
+  for (const std::int32_t id : request.prompt.ids) {
+    if (id < 0 || static_cast<std::size_t>(id) >= info_.vocabulary_tokens) {
+      return fail(ErrorCode::kInvalid, "token " + std::to_string(id) + " is not in the vocabulary");
+    }
+  }
+  if (keys_.contains(request.key)) return fail(ErrorCode::kConflict, "a request with this key is active");
+  if (sequences_.size() >= info_.sequences_max) return fail(ErrorCode::kExhausted, "all places are taken");
+  std::optional<ops::KvPages> pages = cache_->reserve(kv_tokens_needed(request.prompt, request.params));
+  if (!pages) return fail(ErrorCode::kExhausted, "no room for so many tokens");
+
+  const std::size_t answer_max = answer_tokens_max(request.prompt.ids.size(), request.params);
+  const ops::SamplerConfig sampler = sampler_config(request.params, rng_);
+  auto sequence = std::make_unique<Sequence>(std::move(request), sampler);
+  sequence->answer_tokens_max = answer_max;
+  sequence->pages = std::move(*pages);
+  keys_.insert(sequence->key);
+  sequences_.push_back(std::move(sequence));
+  return {};
+}
+
+void NativeEngine::cancel(std::string_view key) {
+  for (const std::unique_ptr<Sequence>& sequence : sequences_) {
+    if (sequence->key == key) sequence->cancelled = true;
+  }
+}
+
+EngineLoad NativeEngine::load() const {
+  return {sequences_.size(), info_.sequences_max - sequences_.size(), cache_->tokens_free()};
+}
+
+// Chooses this step's tokens: the last one of every sequence that is answering, then pieces of prompts.
+void NativeEngine::plan_step() {
+  tokens_.clear();
+  sampling_.clear();
+  const auto take = [&](Sequence& sequence, std::size_t count) {
+    for (; count > 0; --count) {
+      const std::size_t position = sequence.computed++;
+      const bool last = sequence.computed == sequence.ids.size();
+      tokens_.push_back({sequence.ids[position], position, &sequence.pages, last});
+      if (last) sampling_.push_back(&sequence);
+    }
+  };
+  const auto runs = [](const Sequence& s) { return !s.cancelled && s.answer_tokens_max > 0; };
+  for (const std::unique_ptr<Sequence>& sequence : sequences_) {
+    if (runs(*sequence) && sequence->answered() > 0) take(*sequence, 1);
+  }
+  std::size_t room = std::max(kPromptTokensLeast,
+                              config_.step_tokens_max - std::min(config_.step_tokens_max, tokens_.size()));
+  for (const std::unique_ptr<Sequence>& sequence : sequences_) {
+    if (room == 0) break;
+    if (!runs(*sequence) || sequence->answered() > 0) continue;
+    const std::size_t count = std::min(room, sequence->pending());
+    take(*sequence, count);
+    room -= count;
+  }
+}
+
+void NativeEngine::sample(std::span<float> logits) {
+  const std::size_t vocabulary = info_.vocabulary_tokens;
+  const ops::Context& context = model_->context();
+  context.pool.parallel_for(sampling_.size(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::span<float> own = logits.subspan(i * vocabulary, vocabulary);
+      sampling_[i]->broken = !ops::all_finite(own);
+      if (!sampling_[i]->broken) sampling_[i]->picked = sampling_[i]->sampler.pick(context.kernels, own);
+    }
+  });
+}
+
+void NativeEngine::finish(Sequence& sequence, FinishReason reason, StepEvent& event) {
+  event.text_delta += sequence.text.finish();
+  Generation generation;
+  generation.text = sequence.text.text();
+  generation.ids.assign(sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.prompt_tokens),
+                        sequence.ids.end());
+  generation.finish_reason = reason;
+  generation.usage = {sequence.prompt_tokens, sequence.answered()};
+  event.done = std::move(generation);
+}
+
+// Takes this step's token in. Empty: nothing to report (a piece of its prompt was computed, or not even
+// that).
+std::optional<StepEvent> NativeEngine::advance(Sequence& sequence) {
+  StepEvent event;
+  const std::optional<std::int32_t> picked = std::exchange(sequence.picked, std::nullopt);
+  if (sequence.cancelled) {
+    finish(sequence, FinishReason::kCancelled, event);
+  } else if (sequence.answer_tokens_max == 0) {
+    finish(sequence, FinishReason::kLength, event);
+  } else if (sequence.broken) {
+    event.done = fail(ErrorCode::kCorrupt, "the model computed numbers that are not finite");
+  } else if (picked) {
+    const Tokenizer& tokenizer = model_->tokenizer();
+    sequence.ids.push_back(*picked);
+    event.ids.push_back(*picked);
+    const bool ends = tokenizer.is_end(*picked);
+    if (!ends && !tokenizer.is_control(*picked))
+      event.text_delta = sequence.text.push(tokenizer.token_bytes(*picked));
+    if (ends || sequence.text.stopped()) {
+      finish(sequence, FinishReason::kStop, event);
+    } else if (sequence.answered() == sequence.answer_tokens_max) {
+      finish(sequence, FinishReason::kLength, event);
+    }
+  } else {
+    return std::nullopt;
+  }
+  sequence.done = event.done.has_value();
+  event.key = sequence.key;
+  return event;
+}
+
+std::vector<StepEvent> NativeEngine::step(Duration) {
+  std::vector<StepEvent> events;
+  if (sequences_.empty()) return events;
+  plan_step();
+  if (!tokens_.empty()) sample(model_->model().forward(*cache_, tokens_));
+  for (const std::unique_ptr<Sequence>& sequence : sequences_) {
+    std::optional<StepEvent> event = advance(*sequence);
+    if (sequence->done) keys_.erase(sequence->key);
+    if (event) events.push_back(std::move(*event));
+  }
+  std::erase_if(sequences_, [](const std::unique_ptr<Sequence>& sequence) { return sequence->done; });
+  return events;
+}
+
+}  // namespace sluice

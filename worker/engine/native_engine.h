@@ -1,0 +1,78 @@
+// The engine with our own kernels: continuous batching over a paged KV cache.
+//
+// Each step computes one token of every sequence that is answering, and fills up with pieces of prompts,
+// oldest first, so that a long prompt never holds up the others for long. A sequence has all its KV pages
+// from the start: it never has to wait or be thrown out halfway. A finished sequence frees its place in the
+// step in which it ends.
+//
+// A sequence's output does not depend on what else runs, nor on how its prompt was cut: greedy tokens are the
+// same, and so are sampled ones with the same seed.
+//
+// Thread safety as in engine.h. Owns the file's memory map, its threads and the cache.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "common/base/rng.h"
+#include "worker/engine/answer_text.h"
+#include "worker/engine/engine.h"
+#include "worker/engine/loaded_model.h"
+#include "worker/ops/kv_cache.h"
+#include "worker/ops/sampler.h"
+
+namespace sluice {
+
+struct NativeEngineConfig {
+  ModelOptions model;
+  std::size_t sequences_max =
+      32;  // More: better use of the weights read in each step, slower single answers.
+  std::size_t kv_memory_bytes = 256U << 20;  // For keys and values; taken from the system as it is used.
+  std::size_t context_tokens_max = 0;        // Below the model's own; 0: the model's. KV memory caps it, too.
+  // Tokens computed in one step at most. More: prompts are done sooner, answers pause longer meanwhile.
+  std::size_t step_tokens_max = 256;
+};
+
+class NativeEngine final : public Engine {
+ public:
+  // Errors as LoadedModel::load; kExhausted: no KV memory for even one page. `rng` gives the seeds of
+  // requests without one, and must outlive the engine.
+  static Result<std::unique_ptr<NativeEngine>> open(const NativeEngineConfig& config, Rng& rng);
+  ~NativeEngine() override;
+
+  const EngineInfo& info() const override { return info_; }
+  Result<Prompt> prepare(const PromptInput& input) const override;
+  std::size_t kv_tokens_needed(const Prompt& prompt, const SamplingParams& params) const override;
+  Status add(GenerationRequest&& request) override;
+  std::vector<StepEvent> step(Duration wait_max) override;
+  void cancel(std::string_view key) override;
+  std::size_t active() const override { return sequences_.size(); }
+  EngineLoad load() const override;
+
+  const LoadedModel& model() const { return *model_; }
+
+ private:
+  struct Sequence;
+
+  NativeEngine(const NativeEngineConfig& config, std::unique_ptr<LoadedModel> model,
+               std::unique_ptr<ops::KvCache> cache, Rng& rng);
+  std::size_t answer_tokens_max(std::size_t prompt_tokens, const SamplingParams& params) const;
+  void plan_step();
+  void sample(std::span<float> logits);
+  std::optional<StepEvent> advance(Sequence& sequence);
+  void finish(Sequence& sequence, FinishReason reason, StepEvent& event);
+
+  const NativeEngineConfig config_;
+  std::unique_ptr<LoadedModel> model_;
+  std::unique_ptr<ops::KvCache> cache_;  // Before the sequences, whose pages go back to it.
+  Rng& rng_;
+  EngineInfo info_;
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // In the order of add().
+  std::unordered_set<std::string> keys_;
+  // One step's plan.
+  std::vector<model::StepToken> tokens_;
+  std::vector<Sequence*> sampling_;  // Whose logits come out, in order.
+};
+
+}  // namespace sluice
