@@ -31,8 +31,9 @@ struct Subscription {
 };
 
 struct ConsumerConfig {
-  // Exchanges are declared first, so that bindings hold also on a fresh broker.
-  std::vector<ExchangeSpec> exchanges;
+  // Declared after each connect, before the subscriptions' queues; null = nothing. Must outlive the consumer.
+  const Topology* topology = &Topology::builtin();
+  std::vector<ExchangeSpec> exchanges;  // Further ones that the subscriptions bind to.
   std::vector<Subscription> subscriptions;
 };
 

@@ -12,7 +12,7 @@
 //   kOutcomeUnknown  sent, but unconfirmed at the deadline or when the connection was lost. A publish past
 //   its
 //                    deadline closes the connection, so the outcome of all others in flight is unknown too.
-//   kInvalid         a name longer than AMQP's 255 bytes; the exchange does not exist
+//   kInvalid         a name longer than AMQP's 255 bytes
 //   kCancelled       stop() was called before it was sent
 #pragma once
 
@@ -27,10 +27,14 @@
 #include "common/log/log.h"
 #include "common/rabbitmq/config.h"
 #include "common/rabbitmq/message.h"
+#include "common/rabbitmq/topology.h"
 
 namespace sluice {
 
 struct PublisherConfig {
+  // Declared after each connect, so that a wiped broker has its exchanges back; null = nothing. Task queues
+  // are declared when a message turns out to be unroutable (kNotFound). Must outlive the publisher.
+  const Topology* topology = &Topology::builtin();
   std::size_t window_messages_max = 2000;    // Sent and unconfirmed.
   std::size_t waiting_messages_max = 20000;  // Accepted and not yet sent; beyond it kExhausted.
 };

@@ -52,6 +52,7 @@ class Topology {
 
   // The queue of a model and class, declared when the model is first seen.
   BoundQueue task_queue(std::string_view model, Priority priority) const;
+  std::string task_queue_name(std::string_view model, Priority priority) const;
   const std::string& tasks_exchange() const { return tasks_exchange_; }
   const std::string& events_exchange() const { return events_exchange_; }
 
