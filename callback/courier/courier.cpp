@@ -77,7 +77,7 @@ AttemptReport not_sent(AttemptFailure failure, std::string error) {
 
 Courier::Courier(CourierConfig config, DeliveryStore& store, KeyCache& keys, Sender& sender,
                  const RetrySchedule& schedule, EndpointGate& gate, Clock& clock, Log log,
-                 metrics::Registry& registry)
+                 CourierMetrics metrics)
     : config_(config),
       store_(store),
       keys_(keys),
@@ -86,7 +86,7 @@ Courier::Courier(CourierConfig config, DeliveryStore& store, KeyCache& keys, Sen
       gate_(gate),
       clock_(clock),
       log_(std::move(log)),
-      metrics_(registry),
+      metrics_(std::move(metrics)),
       claiming_("webhook-claim", clock, [this] { return claim_round(); }),
       recording_("webhook-record", clock, [this] { return record_round(); }) {}
 
@@ -129,7 +129,7 @@ Duration Courier::claim_round() {
   metrics_.resting.set(gate_.resting_count());
   const auto due = store_.due_endpoints(config_.endpoints_max, soon());
   if (!due) {
-    metrics_.store_errors.add();
+    metrics_.store_errors.with({"look"}).add();
     log_.warn_limited("webhook_look_failed", {{"error", due.error().message}});
     return kAfterError;
   }
@@ -141,7 +141,7 @@ Duration Courier::claim_round() {
   auto claimed = store_.claim(wishes, config_.hold, soon());
   if (!claimed) {
     // If the rows were taken after all, they become due again by themselves.
-    metrics_.store_errors.add();
+    metrics_.store_errors.with({"claim"}).add();
     log_.warn_limited("webhook_claim_failed", {{"error", claimed.error().message}});
     return kAfterError;
   }
@@ -157,7 +157,7 @@ void Courier::give_up_waiting(std::span<const DueEndpoint> due) {
     const auto failed = store_.give_up(one.endpoint, config_.give_up_after,
                                        "given up: the endpoint failed for too long", kGiveUpBatch, soon());
     if (!failed) {
-      metrics_.store_errors.add();
+      metrics_.store_errors.with({"give_up"}).add();
       return;
     }
     metrics_.deliveries.with({"given_up"}).add(*failed);
@@ -218,7 +218,7 @@ Duration Courier::record_round() {
   Status done = record(unsettled_);
   if (done) done = put_back(unsettled_returns_);
   if (!done) {
-    metrics_.store_errors.add();
+    metrics_.store_errors.with({"record"}).add();
     log_.warn_limited("webhook_record_failed", {{"error", done.error().message}});
     drop_lapsed(unsettled_);
     drop_lapsed(unsettled_returns_);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "callback/courier/endpoint_gate.h"
+#include "callback/metrics/callback_metrics.h"
 #include "callback/schedule/retry_schedule.h"
 #include "callback/sender/sender.h"
 #include "callback/signature/key_cache.h"
@@ -23,7 +24,6 @@
 #include "common/base/loop.h"
 #include "common/base/mutex.h"
 #include "common/log/log.h"
-#include "common/metrics/metrics.h"
 
 namespace sluice::callback {
 
@@ -40,25 +40,11 @@ struct CourierConfig {
   int endpoints_max = 20'000;  // Looked at in one round: dead ones must not hide the others.
 };
 
-struct CourierMetrics {
-  explicit CourierMetrics(metrics::Registry& registry);
-  metrics::CounterFamily deliveries;  // outcome
-  metrics::CounterFamily attempts;    // outcome
-  metrics::Histogram attempt_seconds;
-  metrics::Counter claimed;
-  metrics::Counter lost;
-  metrics::Counter put_back;
-  metrics::Counter store_errors;
-  metrics::Gauge under_way;
-  metrics::Gauge resting;
-};
-
 class Courier {
  public:
   // Everything must outlive the courier.
   Courier(CourierConfig config, DeliveryStore& store, KeyCache& keys, Sender& sender,
-          const RetrySchedule& schedule, EndpointGate& gate, Clock& clock, Log log,
-          metrics::Registry& registry);
+          const RetrySchedule& schedule, EndpointGate& gate, Clock& clock, Log log, CourierMetrics metrics);
   ~Courier();
   Courier(const Courier&) = delete;
   Courier& operator=(const Courier&) = delete;

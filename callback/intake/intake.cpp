@@ -10,23 +10,14 @@ constexpr std::chrono::seconds kLook{1};
 }
 
 Intake::Intake(IntakeConfig config, Decider& decider, IntakeBroker broker,
-               std::function<void()> on_deliveries, Clock& clock, Rng& rng, Log log,
-               metrics::Registry& registry)
+               std::function<void()> on_deliveries, Clock& clock, Rng& rng, Log log, IntakeMetrics metrics)
     : config_(config),
       decider_(decider),
       broker_(std::move(broker)),
       on_deliveries_(std::move(on_deliveries)),
       clock_(clock),
       log_(std::move(log)),
-      events_(registry.counter_family(
-          "sluice_callback_events_total",
-          "Event messages taken off the broker, by what was decided: delivery, no_receiver, "
-          "duplicate, unknown, malformed, refused",
-          {"outcome"})),
-      batch_events_(registry.histogram("sluice_callback_batch_events", "Messages decided in one transaction",
-                                       metrics::power_buckets(10))),
-      errors_(registry.counter("sluice_callback_decide_errors_total",
-                               "Transactions of the intake that failed and were tried again")),
+      metrics_(std::move(metrics)),
       // After a reconnect the broker delivers again what is still held here.
       waiting_(2 * static_cast<std::size_t>(config.prefetch)),
       backoff_(config.retry, rng),
@@ -58,7 +49,7 @@ Duration Intake::round() {
     if (batch_.empty()) return Duration(0);
   }
   if (const Status settled = settle(batch_); !settled) {
-    errors_.add();
+    metrics_.errors.add();
     log_.warn_limited("events_decide_failed",
                       {{"error", settled.error().message}, {"events", batch_.size()}});
     return backoff_.next();
@@ -84,7 +75,9 @@ Status Intake::settle(std::span<const Delivery> messages) {
   DecideCounts counts;
   SLUICE_FAILPOINT("callback.before_decide");
   if (!events.empty()) {
+    const SteadyTime began = clock_.steady_now();
     auto decided = decider_.decide(std::move(events), Deadline::in(clock_, config_.call_timeout));
+    metrics_.decide_seconds.observe(std::chrono::duration<double>(clock_.steady_now() - began).count());
     if (!decided && decided.error().code == ErrorCode::kInvalid) {
       if (messages.size() > 1) {
         // The database refuses one of them: halve, so that it fails none of its neighbours.
@@ -92,7 +85,7 @@ Status Intake::settle(std::span<const Delivery> messages) {
         return settle(messages.subspan(messages.size() / 2));
       }
       log_.error("event_refused", {{"error", decided.error().message}});
-      events_.with({"refused"}).add();
+      metrics_.events.with({"refused"}).add();
       decided = DecideCounts{};
     }
     if (!decided) return fail(decided.error());
@@ -100,18 +93,18 @@ Status Intake::settle(std::span<const Delivery> messages) {
   }
   SLUICE_FAILPOINT("callback.after_decide");
   broker_.ack(tags);
-  batch_events_.observe(static_cast<double>(messages.size()));
-  events_.with({"malformed"}).add(malformed);
+  metrics_.batch_events.observe(static_cast<double>(messages.size()));
+  metrics_.events.with({"malformed"}).add(malformed);
   count(counts);
   if (counts.deliveries > 0) on_deliveries_();
   return {};
 }
 
 void Intake::count(const DecideCounts& counts) {
-  events_.with({"delivery"}).add(counts.deliveries);
-  events_.with({"no_receiver"}).add(counts.no_receiver);
-  events_.with({"duplicate"}).add(counts.duplicates);
-  events_.with({"unknown"}).add(counts.unknown);
+  metrics_.events.with({"delivery"}).add(counts.deliveries);
+  metrics_.events.with({"no_receiver"}).add(counts.no_receiver);
+  metrics_.events.with({"duplicate"}).add(counts.duplicates);
+  metrics_.events.with({"unknown"}).add(counts.unknown);
 }
 
 }  // namespace sluice::callback

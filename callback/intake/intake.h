@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "callback/intake/decider.h"
+#include "callback/metrics/callback_metrics.h"
 #include "common/base/backoff.h"
 #include "common/base/bounded_queue.h"
 #include "common/base/loop.h"
 #include "common/base/rng.h"
 #include "common/log/log.h"
-#include "common/metrics/metrics.h"
 #include "common/rabbitmq/message.h"
 
 namespace sluice::callback {
@@ -40,7 +40,7 @@ class Intake {
  public:
   // `decider`, `clock` and `rng` must outlive this. `on_deliveries` runs after new deliveries were committed.
   Intake(IntakeConfig config, Decider& decider, IntakeBroker broker, std::function<void()> on_deliveries,
-         Clock& clock, Rng& rng, Log log, metrics::Registry& registry);
+         Clock& clock, Rng& rng, Log log, IntakeMetrics metrics);
   ~Intake();
 
   void offer(Delivery&& message);
@@ -59,9 +59,7 @@ class Intake {
   const std::function<void()> on_deliveries_;
   Clock& clock_;
   const Log log_;
-  const metrics::CounterFamily events_;
-  const metrics::Histogram batch_events_;
-  const metrics::Counter errors_;
+  const IntakeMetrics metrics_;
   BoundedQueue<Delivery> waiting_;
   std::vector<Delivery> batch_;  // The loop's own: what it is trying to settle.
   Backoff backoff_;

@@ -104,7 +104,9 @@ class CourierTest : public ::testing::Test {
   FakeSender sender_;
   RetrySchedule schedule_{retry(), clock_, rng_};
   EndpointGate gate_{GateConfig{}, clock_, rng_};
-  Courier courier_{config(), store_, keys_, sender_, schedule_, gate_, clock_, log_, registry_};
+  Courier courier_{config(), store_,    keys_,
+                   sender_,  schedule_, gate_,
+                   clock_,   log_,      make_callback_metrics(registry_).courier};
 };
 
 TEST_F(CourierTest, DeliversOnceAndRecordsTheAttempt) {
@@ -193,7 +195,7 @@ TEST_F(CourierTest, WhatCanNotBeRecordedNowIsRecordedLater) {
   auto [request, done] = sender_.next();
   store_.fail_with(Error{ErrorCode::kUnavailable, "down"});
   done(answered(200));
-  while (metric("sluice_webhook_store_errors_total") < 1) courier_.wake();
+  while (metric("sluice_webhook_store_errors_total{call=\"record\"}") < 1) courier_.wake();
   EXPECT_EQ(only().state, "pending");
   store_.fail_with(std::nullopt);
   ASSERT_TRUE(settled());

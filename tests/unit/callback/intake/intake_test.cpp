@@ -77,7 +77,8 @@ class IntakeTest : public ::testing::Test {
   std::set<std::uint64_t> acked_;
   std::set<std::uint64_t> returned_;
   std::atomic<int> woken_{0};
-  Intake intake_{config(), decider_, broker(), [this] { ++woken_; }, clock_, rng_, log_, registry_};
+  Intake intake_{config(), decider_, broker(), [this] { ++woken_; },
+                 clock_,   rng_,     log_,     make_callback_metrics(registry_).intake};
 };
 
 TEST_F(IntakeTest, AcksAfterTheDecision) {
