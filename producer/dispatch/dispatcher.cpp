@@ -12,11 +12,15 @@ namespace sluice::producer {
 
 namespace {
 
+using std::chrono::milliseconds;
+
 // Of the depth, in quarters: in one turn high takes more than normal, and low is never left out.
 constexpr std::array<int, kPriorities> kScanQuarters = {4, 2, 1};
 // Rows that one scan may look at beyond the room there is: those that need not be published yet.
 constexpr std::int64_t kDeferMax = 256;
 constexpr int kForeignLook = 8;
+// A row says when it was published as of its commit or mark; its message may be this much younger.
+constexpr milliseconds kPublishLag{1'000};
 
 Message task_message(const std::string& queue, const TaskRef& task) {
   Message message;
@@ -248,7 +252,7 @@ void Dispatcher::put_back(TaskQueue& queue, std::vector<FreshTask> left) {
   left.erase(too_old, left.end());
   MutexLock lock(mutex_);
   queue.reserved -= dropped;
-  queue.backlog = true;  // They are older than whatever comes now.
+  queue.backlog = queue.backlog || dropped > 0;  // Those are for the scan; nothing new may overtake them.
   queue.fresh.insert(queue.fresh.begin(), std::make_move_iterator(left.begin()),
                      std::make_move_iterator(left.end()));
 }
@@ -279,18 +283,24 @@ bool Dispatcher::measure(TaskQueue& queue) {
   }
   queue.ready = static_cast<std::int64_t>(depth->ready);
   queue.published = 0;
+  if (queue.ready == 0) queue.empty_at = clock_.steady_now();
   return true;
+}
+
+bool Dispatcher::is_lost(const TaskQueue& queue, std::int64_t published_ms_ago) const {
+  if (published_ms_ago >= config_.lost_after.count()) return true;
+  if (!queue.empty_at) return false;
+  const Duration empty_ago = clock_.steady_now() - *queue.empty_at;
+  return milliseconds(published_ms_ago) >= empty_ago + kPublishLag;
 }
 
 Dispatcher::ScanEnd Dispatcher::scan(TaskQueue& queue, const std::vector<int>& shards) {
   queue.scan_at = clock_.steady_now() + config_.scan_every;
   std::int64_t room = 0;
-  std::int64_t ready = 0;
   std::uint64_t misses = 0;
   {
     MutexLock lock(mutex_);
     room = std::min<std::int64_t>(queue.room(config_.depth), queue.scan_max);
-    ready = queue.ready;
     misses = queue.misses;
   }
   const int limit = static_cast<int>(room + kDeferMax);
@@ -306,8 +316,7 @@ Dispatcher::ScanEnd Dispatcher::scan(TaskQueue& queue, const std::vector<int>& s
   bool left_over = static_cast<int>(due->size()) == limit;
   for (DueTask& task : *due) {
     const bool published_before = task.published_ms_ago >= 0;
-    const bool lost = ready == 0 || task.published_ms_ago >= config_.lost_after.count();
-    if (published_before && !lost) {
+    if (published_before && !is_lost(queue, task.published_ms_ago)) {
       deferred.push_back(std::move(task.ref));
     } else if (static_cast<std::int64_t>(sending.size()) < room) {
       republished += published_before ? 1 : 0;

@@ -4,8 +4,8 @@
 // Fresh path: a submitter reserves room before its commit and hands the tasks over after it; they are
 // published at once. Everything else (no room, retries, redrives, lost messages, a wiped broker) is found by
 // the scan of due rows. A row that was published before is published again only if the broker can't have its
-// message any more: the queue is empty, or the last publish is long ago. A message too many is harmless,
-// since a start is claimed once.
+// message any more: the queue was empty since, or the last publish is long ago. A message too many is
+// harmless, since a start is claimed once.
 //
 // FreshPublisher is safe for concurrent use and never blocks on I/O. All else runs on the loop's thread.
 // Store, broker and clock must outlive it.
@@ -84,6 +84,8 @@ class Dispatcher final : public FreshPublisher {
   Duration pause(bool progress, bool owner) EXCLUDES(mutex_);
   void count_failure(const Status& answer);
   void show(const TaskQueue& queue) EXCLUDES(mutex_);
+  // Whether the message that was published so long ago can't be in the queue any more.
+  bool is_lost(const TaskQueue& queue, std::int64_t published_ms_ago) const;
   Deadline call_deadline() const { return Deadline::in(clock_, config_.call_timeout); }
 
   JobStore& store_;

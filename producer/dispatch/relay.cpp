@@ -53,17 +53,16 @@ Duration Relay::run_once() {
 
   const bool any_again =
       std::any_of(due->begin(), due->end(), [](const DueEvent& event) { return event.publishes > 0; });
-  bool queue_empty = false;
+  bool gone = false;
   if (any_again) {
-    const auto depth = broker_.depth(std::string(kCallbackQueue), call_deadline());
-    // A queue that isn't there holds no message either; publishing will declare it.
-    queue_empty = depth ? depth->ready == 0 : depth.error().code == ErrorCode::kNotFound;
-    if (!depth && queue_empty && !broker_.declare_topology(call_deadline())) return backoff_.next();
+    const auto answer = lost();
+    if (!answer) return backoff_.next();
+    gone = *answer;
   }
   std::vector<EventRef> sending;
   std::vector<EventId> look_later;
   for (DueEvent& event : *due) {
-    if (event.publishes > 0 && !queue_empty) {
+    if (event.publishes > 0 && !gone) {
       look_later.push_back(std::move(event.ref.id));
     } else {
       if (event.publishes == 0) on_event_(event.ref);
@@ -84,6 +83,15 @@ Duration Relay::run_once() {
   }
   backoff_.reset();
   return static_cast<int>(due->size()) == config_.batch_max ? Duration::zero() : config_.poll_every;
+}
+
+Result<bool> Relay::lost() {
+  const auto depth = broker_.depth(std::string(kCallbackQueue), call_deadline());
+  const bool missing = !depth && depth.error().code == ErrorCode::kNotFound;
+  if (missing) SLUICE_TRY(broker_.declare_topology(call_deadline()));
+  if (!depth && !missing) return fail(depth.error());
+  if (missing || depth->ready == 0) empty_at_ = clock_.steady_now();
+  return empty_at_ && clock_.steady_now() - *empty_at_ < config_.due_again_after;
 }
 
 Relay::Sent Relay::send(std::vector<EventRef> events) {
@@ -113,6 +121,8 @@ Relay::Sent Relay::send(std::vector<EventRef> events) {
       }
     }
     events = std::move(no_route);
+    // The broker was wiped: whatever it held is gone.
+    if (!events.empty()) empty_at_ = clock_.steady_now();
     if (!events.empty() && !broker_.declare_topology(call_deadline())) break;
   }
   sent.all = sent.all && events.empty();

@@ -1,12 +1,13 @@
 // Publishes the outbox: every event row goes to the events exchange, confirmed, and again until the callback
 // service has committed a decision about it.
 //
-// An event that went out before is published again only when the callback service's queue is empty: then its
-// message is gone. Runs on the loop's own thread. Store, broker and clock must outlive it.
+// An event that went out before is published again only if the callback service's queue was empty since: then
+// its message is gone. Runs on the loop's own thread. Store, broker and clock must outlive it.
 #pragma once
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "common/base/backoff.h"
@@ -23,6 +24,8 @@ namespace sluice::producer {
 struct RelayConfig {
   int batch_max = 512;
   std::chrono::milliseconds poll_every{50};  // What a webhook waits for at most before it is on its way.
+  // An event that is due again was published longer ago than this: less than the store's republish_after.
+  std::chrono::milliseconds due_again_after{4'500};
   std::chrono::milliseconds publish_timeout{10'000};
   std::chrono::milliseconds call_timeout{5'000};
   BackoffConfig down{std::chrono::milliseconds(100), std::chrono::seconds(2), 0.2};
@@ -49,6 +52,8 @@ class Relay {
     bool all = true;
   };
   Sent send(std::vector<EventRef> events);
+  // Whether messages of events that are due again can't be in the queue any more. An error: not known.
+  Result<bool> lost();
   Deadline call_deadline() const { return Deadline::in(clock_, config_.call_timeout); }
 
   EventStore& store_;
@@ -60,6 +65,7 @@ class Relay {
   const Log log_;
   const LoopMetrics metrics_;
   Backoff backoff_;
+  std::optional<SteadyTime> empty_at_;  // When the queue was last seen empty, or missing.
   Loop loop_;
 };
 

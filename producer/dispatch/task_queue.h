@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct TaskQueue {
   std::uint64_t misses = 0;  // Reservations that did not fit.
 
   SteadyTime scan_at{};
+  // When it was last seen empty: what was published before that is no longer in it.
+  std::optional<SteadyTime> empty_at;
   bool declared = false;
 
   // Unknown counts as none.
