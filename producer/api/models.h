@@ -40,5 +40,7 @@ class ModelCatalog {
 
 // "echo": answers with the prompt. Counts words, as its engine does.
 std::unique_ptr<ServedModel> make_echo_model();
+// Name, context, tokenizer and chat template of a model file. Errors as ModelText::open.
+Result<std::unique_ptr<ServedModel>> open_model_file(const std::string& path);
 
 }  // namespace sluice::producer

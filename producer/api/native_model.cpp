@@ -1,0 +1,45 @@
+#include <utility>
+
+#include "common/text/model_file.h"
+#include "producer/api/models.h"
+
+namespace sluice::producer {
+
+namespace {
+
+class NativeModel final : public ServedModel {
+ public:
+  explicit NativeModel(ModelText text) : text_(std::move(text)) {}
+
+  const std::string& name() const override { return text_.name(); }
+  std::int64_t context_tokens() const override { return text_.context_length(); }
+
+  // As the worker prepares prompts.
+  Result<std::int64_t> count_prompt_tokens(const JobRequest& request) const override {
+    if (request.messages.empty() && request.raw) {
+      return static_cast<std::int64_t>(text_.raw_prompt_ids(request.prompt, true).size());
+    }
+    std::vector<ChatMessage> messages;
+    if (request.messages.empty()) messages.push_back({"user", request.prompt});
+    for (const RequestMessage& message : request.messages)
+      messages.push_back({message.role, message.content});
+    const auto ids = text_.prompt_ids(messages);
+    if (!ids) return fail(ErrorCode::kInvalid, "can't be put into the model's form: " + ids.error().message);
+    return static_cast<std::int64_t>(ids->size());
+  }
+
+ private:
+  const ModelText text_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ServedModel>> open_model_file(const std::string& path) {
+  SLUICE_ASSIGN(ModelText text, ModelText::open(path));
+  if (text.context_length() == 0) {
+    return fail(ErrorCode::kInvalid, path + ": the file does not say how long its context is");
+  }
+  return std::unique_ptr<ServedModel>(std::make_unique<NativeModel>(std::move(text)));
+}
+
+}  // namespace sluice::producer

@@ -1,0 +1,117 @@
+#include "producer/main/config.h"
+
+#include "common/mysql/settings.h"
+#include "common/rabbitmq/settings.h"
+#include "common/redis/settings.h"
+#include "common/store/settings.h"
+
+namespace sluice::producer {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+void bind_intake(config::Settings& settings, ProducerConfig& config) {
+  settings
+      .add("queued-max", config.admission.queued_max,
+           "Jobs that may wait for one model and class; more are refused; 0 = no limit")
+      .range(0, std::int64_t{1} << 40);
+  settings
+      .add("api-key-remember", config.authenticator.remember,
+           "How long a key that was looked up is trusted: a revoked one works for this long")
+      .range(milliseconds(0), hours(1));
+  settings
+      .add("api-key-outage-grace", config.authenticator.outage_grace,
+           "While the database is down, keys that were good this long ago still are")
+      .range(milliseconds(0), hours(24));
+  settings
+      .add("submit-committers", config.coalescer.committers,
+           "Transactions that accept jobs at a time: more overlap, fewer merge more requests")
+      .range(1, 64);
+  settings
+      .add("submit-rows-max", config.coalescer.commit_rows_max,
+           "Jobs in one transaction, unless one request alone has more")
+      .range(1, 100'000);
+  settings
+      .add("submit-waiting-max", config.coalescer.queue_submissions_max,
+           "Requests that may wait for a transaction; more are refused")
+      .range(1, 1'000'000);
+  settings
+      .add_size("submit-waiting-bytes-max", config.coalescer.queue_bytes_max,
+                "The same in bytes of their rows")
+      .range(1 << 20, std::size_t{1} << 40);
+  settings
+      .add("submit-timeout", config.coalescer.submit_timeout,
+           "Longest that a request may take to be written before it is refused")
+      .range(milliseconds(100), seconds(60));
+  settings.add("waiters-max", config.wait.waiters_max, "Requests that may wait for a job to end")
+      .range(1, 1'000'000);
+  settings
+      .add("wait-poll", config.wait.poll_every,
+           "How often all awaited jobs are looked up, should their events be lost")
+      .range(milliseconds(10), seconds(60));
+}
+
+void bind_loops(config::Settings& settings, ProducerConfig& config) {
+  settings
+      .add("dispatch-depth", config.dispatcher.depth,
+           "Messages kept in a task queue: more keeps workers busier, fewer keeps classes sharper")
+      .range(1, 1'000'000);
+  settings.add("dispatch-scan", config.dispatcher.scan_every, "How often to look for jobs that became due")
+      .range(milliseconds(5), seconds(60));
+  settings
+      .add("dispatch-lost-after", config.dispatcher.lost_after,
+           "A queued job whose message is older is published again, whatever its queue holds")
+      .range(seconds(1), hours(24));
+  settings.add("relay-poll", config.relay.poll_every, "How often to look for events to publish")
+      .range(milliseconds(5), seconds(60));
+  settings
+      .add("rescue-every", config.rescuer.look_every,
+           "How often to look for lapsed leases and jobs whose time is over")
+      .range(milliseconds(10), seconds(60));
+  settings
+      .add("shard-lease", config.shards.lease,
+           "After this another producer takes over the loops of one that is gone")
+      .range(seconds(2), seconds(300));
+  settings.add_check([&config]() -> Status {
+    config.shards.renew_every = config.shards.lease * 3 / 10;
+    config.dispatcher.fresh_retry = config.rules.republish_after;
+    config.relay.due_again_after = config.rules.republish_after * 9 / 10;
+    return {};
+  });
+}
+
+}  // namespace
+
+void bind(config::Settings& settings, ProducerConfig& config) {
+  config.rabbitmq.connection_name = "sluice-producer";
+  config.mysql.connections_max = 24;  // Handlers, committers and loops.
+  settings.add_enum("log-level", config.log_level,
+                    {{"debug", LogLevel::kDebug},
+                     {"info", LogLevel::kInfo},
+                     {"warn", LogLevel::kWarn},
+                     {"error", LogLevel::kError}},
+                    "Least important lines that are logged");
+  settings.add("region", config.region, "Where this producer runs, for logs and metrics");
+  settings.add_enum(
+      "engine", config.engine, {{"native", EngineKind::kNative}, {"echo", EngineKind::kEcho}},
+      "What the workers compute with; echo answers with the prompt, for tests and measurements");
+  settings.add("model", config.model, "The model file that the workers serve");
+  settings.add_check([&config]() -> Status {
+    if (config.engine == EngineKind::kNative && config.model.empty()) {
+      return fail(ErrorCode::kInvalid, "model: must name a file, unless engine is echo");
+    }
+    return {};
+  });
+  bind_intake(settings, config);
+  bind_loops(settings, config);
+  bind(settings, config.rules);
+  bind(settings, config.mysql);
+  bind(settings, config.rabbitmq);
+  bind(settings, config.redis);
+  http::bind(settings, config.http);
+}
+
+}  // namespace sluice::producer

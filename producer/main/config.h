@@ -1,0 +1,51 @@
+// Everything that can be set about the producer; `sluice-producer --help` lists it.
+#pragma once
+
+#include <string>
+
+#include "common/config/settings.h"
+#include "common/http/config.h"
+#include "common/log/log.h"
+#include "common/mysql/mysql.h"
+#include "common/rabbitmq/config.h"
+#include "common/redis/redis.h"
+#include "common/store/job_store.h"
+#include "producer/api/admission.h"
+#include "producer/api/authenticator.h"
+#include "producer/api/job_api.h"
+#include "producer/dispatch/dispatcher.h"
+#include "producer/dispatch/relay.h"
+#include "producer/dispatch/rescuer.h"
+#include "producer/dispatch/shard_owner.h"
+#include "producer/submit/coalescer.h"
+#include "producer/wait/waiters.h"
+
+namespace sluice::producer {
+
+enum class EngineKind { kNative, kEcho };
+
+struct ProducerConfig {
+  LogLevel log_level = LogLevel::kInfo;
+  std::string region = "local";  // Where this producer runs; shown in logs and metrics.
+  EngineKind engine = EngineKind::kNative;
+  std::string model;  // The file that the workers serve; needed unless the engine is echo.
+  http::ServerConfig http;
+  MysqlConfig mysql;
+  RabbitmqConfig rabbitmq;
+  RedisConfig redis;
+  JobRules rules;
+  AuthenticatorConfig authenticator;
+  AdmissionConfig admission;
+  JobApiConfig api;
+  CoalescerConfig coalescer;
+  DispatcherConfig dispatcher;
+  RelayConfig relay;
+  RescuerConfig rescuer;
+  ShardOwnerConfig shards;
+  WaitConfig wait;
+};
+
+// Binds every field; `config` must outlive the loading.
+void bind(config::Settings& settings, ProducerConfig& config);
+
+}  // namespace sluice::producer

@@ -1,0 +1,200 @@
+#include "producer/main/service.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <optional>
+
+#include "common/crypto/crypto.h"
+#include "common/http/server.h"
+#include "common/http/service_endpoints.h"
+#include "common/migrations/migrator.h"
+#include "common/rabbitmq/broker_control.h"
+#include "common/rabbitmq/publisher.h"
+#include "common/redis/redis.h"
+#include "common/store/mysql_account_store.h"
+#include "common/store/mysql_event_store.h"
+#include "common/store/mysql_job_store.h"
+#include "common/store/mysql_shard_leases.h"
+#include "producer/dispatch/rabbit_broker.h"
+#include "producer/metrics/producer_metrics.h"
+#include "producer/wait/final_events.h"
+#include "producer/wait/hot_jobs.h"
+
+namespace sluice::producer {
+
+namespace {
+
+constexpr std::chrono::seconds kReadyTimeout{2};
+
+// Names this process among all producers: the host for people, the rest to be unique.
+std::string make_owner_name(Rng& rng) {
+  std::array<char, 64> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  std::array<std::uint8_t, 4> random{};
+  rng.fill(random);
+  return "producer-" + std::string(host.data()) + "-" + std::to_string(getpid()) + "-" + to_hex(random);
+}
+
+class RealService final : public Service {
+ public:
+  RealService(ProducerConfig config, ModelCatalog models, Clock& clock, Rng& rng)
+      : config_(std::move(config)),
+        models_(std::move(models)),
+        clock_(clock),
+        log_(Log("producer", config_.log_level, clock).with({{"region", config_.region}})),
+        metrics_(make_producer_metrics(registry_)),
+        ids_(clock, rng),
+        mysql_(config_.mysql, clock, rng, log_),
+        redis_(config_.redis, clock, rng, log_),
+        jobs_(mysql_, ids_, config_.rules),
+        events_(mysql_, config_.rules.republish_after),
+        accounts_(mysql_, rng, std::nullopt),
+        leases_(mysql_),
+        publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
+        control_(config_.rabbitmq, clock),
+        broker_(publisher_, control_),
+        hot_(redis_),
+        reader_(jobs_, hot_, clock, metrics_.api),
+        waiters_(reader_, config_.wait, clock, log_, metrics_.wait),
+        shards_(leases_, make_owner_name(rng), config_.shards, clock, log_, metrics_.dispatch),
+        dispatcher_(
+            jobs_, broker_, model_names(), [this] { return shards_.owned(); }, config_.dispatcher, clock, rng,
+            log_, metrics_.dispatch),
+        relay_(
+            events_, broker_, [this] { return shards_.owned(); },
+            [this](const EventRef& event) { waiters_.notify(event.job_id); }, config_.relay, clock, rng, log_,
+            metrics_.loops),
+        rescuer_(
+            jobs_, [this] { return shards_.owned(); }, [this] { dispatcher_.wake(); }, config_.rescuer, clock,
+            log_, metrics_.loops),
+        final_events_(
+            config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
+            [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
+        coalescer_(jobs_, dispatcher_, config_.coalescer, clock, log_, metrics_.submit),
+        admission_(jobs_, config_.admission, clock, metrics_.api),
+        authenticator_(accounts_, config_.authenticator, clock, metrics_.api),
+        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock},
+             config_.api, metrics_.api),
+        http_(config_.http, router(), registry_, clock, rng) {
+    registry_
+        .gauge("sluice_producer_info", "Always 1; says what this producer is",
+               {{"version", SLUICE_VERSION}, {"region", config_.region}})
+        .set(1);
+  }
+
+  ~RealService() override { stop(); }
+
+  Status start() override {
+    publisher_.start();
+    final_events_.start();
+    shards_.start();
+    dispatcher_.start();
+    relay_.start();
+    rescuer_.start();
+    waiters_.start();
+    coalescer_.start();
+    SLUICE_TRY(http_.start());
+    log_.info("started", {{"http_port", http_.port()},
+                          {"model", models_.default_model().name()},
+                          {"context_tokens", models_.default_model().context_tokens()},
+                          {"version", SLUICE_VERSION}});
+    return {};
+  }
+
+  int http_port() const override { return http_.port(); }
+
+  void stop() override {
+    if (stopped_) return;
+    stopped_ = true;
+    log_.info("stopping", {{"waiters", waiters_.size()}});
+    waiters_.stop();    // Whoever waits gets the job as it is, so that the server need not wait for them.
+    http_.stop();       // Running requests still get their commits.
+    coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
+    api_.stop();
+    relay_.stop();
+    rescuer_.stop();
+    dispatcher_.stop();  // After the last commit: publishes what it was handed.
+    shards_.stop();      // After the loops that ran under the leases.
+    final_events_.stop();
+    publisher_.stop();
+    log_.info("stopped");
+  }
+
+ private:
+  std::vector<std::string> model_names() const {
+    std::vector<std::string> names;
+    for (const auto& model : models_.all()) names.push_back(model->name());
+    return names;
+  }
+
+  http::Router router() {
+    http::Router router;
+    api_.add_routes(router);
+    const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
+    std::vector<http::ReadyCheck> checks;
+    checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
+    // Without these jobs are still accepted, and wait in the database.
+    checks.push_back({"rabbitmq",
+                      [this, ready_by]() -> Status {
+                        if (!publisher_.ready()) return fail(ErrorCode::kUnavailable, "can't publish");
+                        return control_.verify(Topology::builtin(), ready_by());
+                      },
+                      false});
+    checks.push_back({"redis",
+                      [this, ready_by]() -> Status {
+                        SLUICE_TRY(redis_.command({"PING"}, ready_by()));
+                        return {};
+                      },
+                      false});
+    http::add_service_endpoints(router, registry_, std::move(checks));
+    return router;
+  }
+
+  const ProducerConfig config_;
+  const ModelCatalog models_;
+  Clock& clock_;
+  const Log log_;
+  metrics::Registry registry_;
+  const ProducerMetrics metrics_;
+  IdMaker ids_;
+  MysqlPool mysql_;
+  RedisPool redis_;
+  MysqlJobStore jobs_;
+  MysqlEventStore events_;
+  MysqlAccountStore accounts_;
+  MysqlShardLeases leases_;
+  Publisher publisher_;
+  BrokerControl control_;
+  RabbitBroker broker_;
+  RedisHotJobs hot_;
+  JobReader reader_;
+  Waiters waiters_;
+  ShardOwner shards_;
+  Dispatcher dispatcher_;
+  Relay relay_;
+  Rescuer rescuer_;
+  FinalEvents final_events_;
+  SubmitCoalescer coalescer_;
+  Admission admission_;
+  Authenticator authenticator_;
+  JobApi api_;
+  http::Server http_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> Service::make(ProducerConfig config, Clock& clock, Rng& rng) {
+  ModelCatalog models;
+  if (config.engine == EngineKind::kEcho) {
+    models.add(make_echo_model());
+  } else {
+    SLUICE_ASSIGN(auto model, open_model_file(config.model));
+    models.add(std::move(model));
+  }
+  return std::unique_ptr<Service>(
+      std::make_unique<RealService>(std::move(config), std::move(models), clock, rng));
+}
+
+}  // namespace sluice::producer
