@@ -25,8 +25,8 @@ WorkerMetrics WorkerMetrics::make(metrics::Registry& registry) {
       registry.counter("sluice_worker_redis_errors_total", "Failed writes of ended jobs to Redis");
   m.store_errors =
       registry.counter_family("sluice_worker_store_errors_total", "Failed calls of the database", {"call"});
-  m.queue_wait_seconds =
-      registry.histogram("sluice_worker_queue_wait_seconds", "From being due to the claim of a job", work);
+  m.queue_wait_seconds = registry.histogram("sluice_worker_queue_wait_seconds",
+                                            "From the acceptance of a job to its claim", work);
   m.place_wait_seconds = registry.histogram("sluice_worker_place_wait_seconds",
                                             "From the claim of a job to its place in the engine", calls);
   m.job_seconds = registry.histogram("sluice_worker_job_seconds", "Time of a job in the engine", work);

@@ -270,7 +270,7 @@ TEST_F(BatcherTest, EverythingOfferedComesOutExactlyOnceWhateverHappens) {
       }
     });
   }
-  ASSERT_TRUE(engine_.wait_added(20));
+  EXPECT_TRUE(engine_.wait_added(1));
   engine_.answer_all();
   for (std::thread& thread : threads) thread.join();
   batcher.give_back_waiting();

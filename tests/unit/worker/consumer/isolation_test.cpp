@@ -1,0 +1,142 @@
+// Jobs whose worker was lost run alone, so that whatever kills workers takes no neighbour with it.
+#include <gmock/gmock.h>
+
+#include "tests/unit/worker/consumer/harness.h"
+
+namespace sluice::worker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class IsolationTest : public RunnerTest {};
+
+TEST_F(IsolationTest, LostStartsAreClaimedAndRunOneByOne) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 4; ++i) ids.push_back(submit("p" + std::to_string(i)));
+  make(config());
+  lose_starts(ids);
+  ASSERT_EQ(dispatch(), 4U);
+  runner_->start();
+  for (std::size_t i = 1; i <= ids.size(); ++i) {
+    ASSERT_TRUE(engine_.wait_added(i));
+    EXPECT_EQ(running(),
+              1U);  // The next is claimed only when this one is over: a crash now costs nobody else.
+    EXPECT_EQ(runner_->held(), 1U);
+    engine_.finish(engine_.added().back());
+  }
+  ASSERT_TRUE(journal_.wait_count("ack:", 4));
+  EXPECT_EQ(engine_.active_peak(), 1U);
+  for (const JobId& id : ids) EXPECT_EQ(state(id), JobState::kSucceeded);
+  EXPECT_EQ(metric("sluice_worker_isolated_total"), 4);
+}
+
+TEST_F(IsolationTest, FreshJobsAreNotClaimedBesideALostOne) {
+  const JobId suspect = submit("suspect");
+  make(config());
+  lose_starts({suspect});
+  deliver(suspect, Priority::kHigh);
+  runner_->start();
+  ASSERT_TRUE(engine_.wait_added(1));
+  const JobId fresh = submit("fresh");
+  deliver(fresh);
+  ASSERT_TRUE(engine_.wait_steps(5));
+  EXPECT_EQ(state(fresh), JobState::kQueued);
+  engine_.finish(engine_.added().front());
+  ASSERT_TRUE(engine_.wait_added(2));
+  EXPECT_THAT(engine_.mates_of(key(fresh)), IsEmpty());
+}
+
+TEST_F(IsolationTest, BesideRunningOnesALostStartIsGivenBackAndHasItsTurnWhenTheyAreOver) {
+  const JobId suspect = submit("suspect");
+  make(config());
+  lose_starts({suspect});
+  runner_->start();
+  const JobId runs = submit("runs");
+  deliver(runs);
+  ASSERT_TRUE(engine_.wait_added(1));
+  const auto tag = deliver(suspect);
+  ASSERT_TRUE(pass_time_until([&] { return metric("sluice_worker_jobs_total{outcome=\"released\"}") == 1; }));
+  EXPECT_EQ(state(suspect), JobState::kQueued);
+  EXPECT_EQ(running(), 1U);
+  // Nothing new joins until the suspect has had its turn.
+  const JobId fresh = submit("fresh");
+  deliver(fresh);
+  ASSERT_TRUE(engine_.wait_steps(5));
+  EXPECT_THAT(engine_.added(), ElementsAre(key(runs)));
+
+  engine_.finish(key(runs));
+  ASSERT_TRUE(engine_.wait_added(2));
+  const std::string suspect_key = engine_.added().back();
+  EXPECT_EQ(suspect_key, key(suspect, 3));
+  EXPECT_EQ(journal_.count("ack:" + std::to_string(tag)), 0U);
+  engine_.finish(suspect_key);
+  ASSERT_TRUE(journal_.wait_for("ack:" + std::to_string(tag)));
+  EXPECT_EQ(state(suspect), JobState::kSucceeded);
+  EXPECT_THAT(engine_.mates_of(suspect_key), IsEmpty());
+  ASSERT_TRUE(engine_.wait_added(3));
+  EXPECT_EQ(engine_.added().back(), key(fresh));
+}
+
+TEST_F(IsolationTest, AnOrdinaryRetryRunsAmongTheOthers) {
+  engine_.refuse("flaky", ErrorCode::kUnavailable, 1);
+  const JobId flaky = submit("flaky");
+  const JobId runs = submit("runs");
+  start(config());
+  dispatch();
+  ASSERT_TRUE(engine_.wait_added(1));
+  ASSERT_TRUE(pass_time_until([&] { return state(flaky) == JobState::kQueued; }));
+  ASSERT_TRUE(pass_time_until([&] { return dispatch() == 1; }));
+  ASSERT_TRUE(engine_.wait_added(2));
+  EXPECT_THAT(engine_.mates_of(key(flaky, 2)), ElementsAre(key(runs)));
+  EXPECT_EQ(metric("sluice_worker_isolated_total"), 0);
+}
+
+TEST_F(IsolationTest, AnIsolatedStartThatAnotherWorkerTookIsForgotten) {
+  const JobId suspect = submit("suspect");
+  make(config());
+  lose_starts({suspect});
+  runner_->start();
+  const JobId runs = submit("runs");
+  deliver(runs);
+  ASSERT_TRUE(engine_.wait_added(1));
+  const auto tag = deliver(suspect);
+  ASSERT_TRUE(pass_time_until([&] { return metric("sluice_worker_jobs_total{outcome=\"released\"}") == 1; }));
+  ASSERT_EQ(store_.claim(std::vector<TaskRef>{{suspect, 1, job(suspect).attempt}}, "w-2", soon())->size(),
+            1U);
+  engine_.finish(key(runs));
+  ASSERT_TRUE(journal_.wait_for("ack:" + std::to_string(tag)));
+  engine_.answer_all();
+  const JobId next = submit("next");
+  const auto next_tag = deliver(next);
+  EXPECT_TRUE(journal_.wait_for("ack:" + std::to_string(next_tag)));
+  EXPECT_EQ(state(suspect), JobState::kRunning);
+}
+
+TEST_F(IsolationTest, PoisonDiesAfterThreeLostStartsAndItsMatesAreUnharmed) {
+  engine_.answer_all();
+  const JobId poison = submit("poison");
+  std::vector<JobId> mates;
+  for (int i = 0; i < 5; ++i) mates.push_back(submit("mate"));
+  // The first crash takes everybody who was in the engine with it.
+  std::vector<JobId> all = mates;
+  all.push_back(poison);
+  make(config());
+  lose_starts(all);
+  // From then on whoever crashes crashes alone; here the poison twice more, before any mate has run again.
+  lose_starts({poison});
+  EXPECT_EQ(state(poison), JobState::kQueued);
+  const TaskRef ref{poison, 1, job(poison).attempt};
+  ASSERT_EQ(store_.claim(std::vector<TaskRef>{ref}, "w-crashed", soon())->size(), 1U);
+  clock_.advance(std::chrono::seconds(16));
+  ASSERT_EQ(*store_.rescue_lapsed(10, soon()), 1);
+  EXPECT_EQ(state(poison), JobState::kDead);
+  EXPECT_EQ(job(poison).error->code, "poison");
+  runner_->start();
+  dispatch();
+  ASSERT_TRUE(journal_.wait_count("put:", 5));
+  for (const JobId& id : mates) EXPECT_EQ(state(id), JobState::kSucceeded);
+}
+
+}  // namespace
+}  // namespace sluice::worker
