@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -35,7 +37,11 @@ Status show(const std::vector<MigrationState>& states, bool json) {
 
 Status migrate(Context& context, const std::vector<std::string>& words) {
   const Log log("sluicectl", LogLevel::kError, context.clock);
-  MysqlPool pool(context.settings.mysql, context.clock, context.rng, log);
+  // A change to a big table may take as long as the whole command may.
+  MysqlConfig patient = context.settings.mysql;
+  patient.read_timeout =
+      std::max(patient.read_timeout, std::chrono::ceil<std::chrono::seconds>(context.settings.timeout));
+  MysqlPool pool(patient, context.clock, context.rng, log);
   Migrator migrator(pool);
   const std::string verb = words.empty() ? "status" : words[0];
   if (verb == "status" && words.size() <= 1) {
