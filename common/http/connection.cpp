@@ -43,7 +43,6 @@ std::string_view media_type(std::string_view content_type) {
 
 // One request, and where its answer goes. Outlives the connection if a handler holds on to it.
 struct Connection::Exchange final : public Responder::Sink {
- public:
   explicit Exchange(std::shared_ptr<Connection> owner) : connection(std::move(owner)) {}
 
   void answer(Response response) override {

@@ -26,8 +26,9 @@ class Responder {
   // False: an answer was given before, this one is dropped.
   bool send(Response response) const;
   bool answered() const;
-  // The client has left (or the server gives up waiting): nobody will read the answer. A long poll or a
-  // queued submit looks here before it spends work. What is already durable stays so.
+  // The client has left, has shut down its sending side (some do so and wait for the answer: send one if it
+  // costs little), or the server gives up at stop. A long poll or a queued submit looks here before it spends
+  // work. What is already durable stays so.
   bool cancelled() const;
   // `callback` runs once when cancelled() becomes true, at once if it is already; never after an answer was
   // sent. It runs on a server thread and must not block. One callback for each request: a second replaces the
