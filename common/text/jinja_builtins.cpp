@@ -105,7 +105,15 @@ Result<Value> attribute_path(Heap& heap, Value object, const Value& path) {
   while (true) {
     const std::size_t dot = rest.find('.');
     if (!heap.spend_steps(1)) return Heap::exhausted();
-    SLUICE_ASSIGN(object, attribute_of(object, rest.substr(0, dot)));
+    const std::string_view part = rest.substr(0, dot);
+    std::size_t index = 0;
+    const auto [end, failed] = std::from_chars(part.data(), part.data() + part.size(), index);
+    if (object.is(Kind::kList) && failed == std::errc() && end == part.data() + part.size()) {
+      const auto& items = object.list().items;
+      object = index < items.size() ? items[index] : Value();
+    } else {
+      SLUICE_ASSIGN(object, attribute_of(object, part));
+    }
     if (dot == std::string_view::npos) return object;
     rest.remove_prefix(dot + 1);
   }
