@@ -18,9 +18,9 @@ std::vector<MemoryDeliveryStore::Delivery> MemoryDeliveryStore::deliveries() con
   return all;
 }
 
-void MemoryDeliveryStore::make_due(const DeliveryId& id) {
+void MemoryDeliveryStore::make_due(const DeliveryId& id, milliseconds ago) {
   MutexLock lock(mutex_);
-  deliveries_.at(id.value).due = clock_.wall_now();
+  deliveries_.at(id.value).due = clock_.wall_now() - ago;
 }
 
 void MemoryDeliveryStore::fail_with(std::optional<Error> error) {

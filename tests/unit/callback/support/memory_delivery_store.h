@@ -29,7 +29,7 @@ class MemoryDeliveryStore final : public DeliveryStore {
   // What a test prepares and looks at.
   void put_event(EventRecord event) EXCLUDES(mutex_);
   std::vector<Delivery> deliveries() const EXCLUDES(mutex_);
-  void make_due(const DeliveryId& id) EXCLUDES(mutex_);
+  void make_due(const DeliveryId& id, std::chrono::milliseconds ago = {}) EXCLUDES(mutex_);
   // Every call fails with this until it is set to nullopt.
   void fail_with(std::optional<Error> error) EXCLUDES(mutex_);
 
