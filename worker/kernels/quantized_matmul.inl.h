@@ -42,14 +42,21 @@ void quantized_tile(const BlockQ8_0* w, std::size_t blocks, const QuantizedRow& 
   }
 }
 
+// The row T further on.
+template <int T>
+QuantizedRow advance(QuantizedRow x, std::size_t blocks) {
+  x.values += static_cast<std::size_t>(T) * blocks * kQ8Values;
+  x.scales += static_cast<std::size_t>(T) * blocks;
+  x.biases += static_cast<std::size_t>(T) * blocks;
+  return x;
+}
+
 template <class Simd, int R, int T>
 void quantized_rows(const BlockQ8_0* w, std::size_t blocks, QuantizedRow x, std::size_t tokens, float* y,
                     std::size_t y_stride) {
   while (tokens >= static_cast<std::size_t>(T)) {
     quantized_tile<Simd, R, T>(w, blocks, x, y, y_stride);
-    x.values += static_cast<std::size_t>(T) * blocks * kQ8Values;
-    x.scales += static_cast<std::size_t>(T) * blocks;
-    x.biases += static_cast<std::size_t>(T) * blocks;
+    x = advance<T>(x, blocks);
     y += static_cast<std::size_t>(T) * y_stride;
     tokens -= static_cast<std::size_t>(T);
   }
