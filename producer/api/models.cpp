@@ -9,6 +9,8 @@ namespace {
 // Counts as the echo engine does: what it answers with, in words.
 class EchoModel final : public ServedModel {
  public:
+  explicit EchoModel(std::string name) : name_(std::move(name)) {}
+
   const std::string& name() const override { return name_; }
   std::int64_t context_tokens() const override { return 1 << 20; }
   bool takes_faults() const override { return true; }
@@ -34,7 +36,7 @@ class EchoModel final : public ServedModel {
   }
 
  private:
-  const std::string name_ = "echo";
+  const std::string name_;
 };
 
 }  // namespace
@@ -46,8 +48,8 @@ const ServedModel* ModelCatalog::find(std::string_view name) const {
   return nullptr;
 }
 
-std::unique_ptr<ServedModel> make_echo_model() {
-  return std::make_unique<EchoModel>();
+std::unique_ptr<ServedModel> make_echo_model(std::string name) {
+  return std::make_unique<EchoModel>(std::move(name));
 }
 
 }  // namespace sluice::producer

@@ -38,8 +38,8 @@ class ModelCatalog {
   std::vector<std::unique_ptr<ServedModel>> models_;
 };
 
-// "echo": answers with the prompt. Counts words, as its engine does.
-std::unique_ptr<ServedModel> make_echo_model();
+// Answers with the prompt. Counts words, as its engine does.
+std::unique_ptr<ServedModel> make_echo_model(std::string name = "echo");
 // Name, context, tokenizer and chat template of a model file. Errors as ModelText::open.
 Result<std::unique_ptr<ServedModel>> open_model_file(const std::string& path);
 

@@ -193,8 +193,11 @@ Result<std::unique_ptr<Service>> Service::make(ProducerConfig config, Clock& clo
     SLUICE_ASSIGN(auto model, open_model_file(config.model));
     models.add(std::move(model));
   }
-  return std::unique_ptr<Service>(
-      std::make_unique<RealService>(std::move(config), std::move(models), clock, rng));
+  return make(std::move(config), std::move(models), clock, rng);
+}
+
+std::unique_ptr<Service> Service::make(ProducerConfig config, ModelCatalog models, Clock& clock, Rng& rng) {
+  return std::make_unique<RealService>(std::move(config), std::move(models), clock, rng);
 }
 
 }  // namespace sluice::producer

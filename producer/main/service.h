@@ -15,6 +15,8 @@ class Service {
  public:
   // `clock` and `rng` must outlive the service. An error: the model file can't be used.
   static Result<std::unique_ptr<Service>> make(ProducerConfig config, Clock& clock, Rng& rng);
+  // With models that are ready already; `config.engine` and `config.model` don't count.
+  static std::unique_ptr<Service> make(ProducerConfig config, ModelCatalog models, Clock& clock, Rng& rng);
   virtual ~Service() = default;
 
   // Serves even while database, broker or Redis are away; /ready tells.
