@@ -1,0 +1,18 @@
+// Ended jobs in Redis, for an hour each, where the producers look first.
+#pragma once
+
+#include "common/redis/redis.h"
+#include "worker/consumer/result_cache.h"
+
+namespace sluice::worker {
+
+class RedisResultCache final : public ResultCache {
+ public:
+  explicit RedisResultCache(RedisPool& redis) : redis_(redis) {}  // `redis` must outlive this.
+  Status put(std::span<const Job> jobs, Deadline deadline) override;
+
+ private:
+  RedisPool& redis_;
+};
+
+}  // namespace sluice::worker
