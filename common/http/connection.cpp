@@ -454,6 +454,7 @@ void Connection::respond(Response response) {
                           !(input_ended_ && input_.empty());
   state_ = State::kWrite;
   clear_deadline();
+  core_->release_body(std::exchange(body_reserved_, 0));
   status_ = response.status;
   close_after_ = !keep_alive;
   written_ = 0;
@@ -500,7 +501,6 @@ void Connection::write_some() {
 void Connection::finish_response() {
   record();
   ++requests_;
-  core_->release_body(std::exchange(body_reserved_, 0));
   if (exchange_) exchange_->detach();
   exchange_.reset();
   chunks_.reset();

@@ -23,7 +23,8 @@ ServerMetrics::ServerMetrics(metrics::Registry& registry)
                                     "Clients that left before their answer was there")),
       response_fields_left_out(registry.counter("sluice_http_response_fields_left_out_total",
                                                 "Header fields of answers that held a forbidden byte")),
-      handler_queue(registry.gauge("sluice_http_handler_queue", "Requests that wait for a handler thread")) {}
+      handler_queue(registry.gauge("sluice_http_handler_queue", "Requests that wait for a handler thread")),
+      body_bytes(registry.gauge("sluice_http_body_bytes", "Bytes of request bodies held, or about to be")) {}
 
 const char* ConnectionBook::admit(Connection* connection, const std::string& address_key) {
   MutexLock lock(mutex_);

@@ -34,6 +34,7 @@ struct ServerMetrics {
   metrics::Counter clients_left;  // Before their answer.
   metrics::Counter response_fields_left_out;
   metrics::Gauge handler_queue;
+  metrics::Gauge body_bytes;
 };
 
 // Counts connections, all and by address. Safe for concurrent use.
@@ -83,6 +84,7 @@ struct Core {
   // Room for `bytes` of bodies, or false if all bodies together would be too large.
   bool reserve_body(std::size_t bytes);
   void release_body(std::size_t bytes);
+  std::size_t body_bytes() const { return body_bytes_.load(std::memory_order_relaxed); }
 
  private:
   const std::uint64_t id_seed_;

@@ -58,8 +58,9 @@ class Server::Impl {
                                      std::move(access_log))),
         acceptor_(asio::make_strand(core_->io)),
         accept_timer_(acceptor_.get_executor()),
-        queue_hook_(registry.on_expose([core = core_.get()] {
+        gauges_hook_(registry.on_expose([core = core_.get()] {
           core->metrics.handler_queue.set(static_cast<double>(core->stage.waiting()));
+          core->metrics.body_bytes.set(static_cast<double>(core->body_bytes()));
         })) {}
 
   Status start() {
@@ -172,7 +173,7 @@ class Server::Impl {
   std::uint16_t port_ = 0;
   bool started_ = false;
   bool stopped_ = false;
-  metrics::CollectHook queue_hook_;
+  metrics::CollectHook gauges_hook_;
 };
 
 Server::Server(ServerConfig config, Router router, metrics::Registry& registry, Clock& clock, Rng& rng,
