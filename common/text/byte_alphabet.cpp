@@ -27,16 +27,18 @@ constexpr std::array<std::int16_t, kCodes> kByteOf = make_table();
 
 }  // namespace
 
-std::optional<std::string> bytes_of_alphabet(std::string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size());
+bool append_bytes_of_alphabet(std::string_view text, std::string& bytes) {
+  const std::size_t before = bytes.size();
   for (std::size_t at = 0; at < text.size();) {
     const DecodedChar next = utf8_decode(text, at);
-    if (!next.valid || next.code >= kCodes || kByteOf[next.code] < 0) return std::nullopt;
+    if (!next.valid || next.code >= kCodes || kByteOf[next.code] < 0) {
+      bytes.resize(before);
+      return false;
+    }
     bytes += static_cast<char>(kByteOf[next.code]);
     at += next.bytes;
   }
-  return bytes;
+  return true;
 }
 
 }  // namespace sluice

@@ -5,13 +5,13 @@
 // Pure functions: safe for concurrent use.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 
 namespace sluice {
 
-// The bytes that `text` stands for; empty if one of its characters is not of the alphabet.
-std::optional<std::string> bytes_of_alphabet(std::string_view text);
+// Appends the bytes that `text` stands for. False if one of its characters is not of the alphabet; `bytes` is
+// then as it was.
+bool append_bytes_of_alphabet(std::string_view text, std::string& bytes);
 
 }  // namespace sluice

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <functional>
 #include <unordered_map>
 #include <utility>
 
@@ -53,9 +55,9 @@ struct Tokenizer::State {
   std::vector<std::uint32_t> offsets;  // One more than there are tokens.
   std::size_t tokens = 0;
   std::vector<std::uint8_t> flags;
-  std::unordered_map<std::string_view, TokenId> by_bytes;  // Normal tokens; keys point into `bytes`.
-  std::array<TokenId, 256> byte_ids{};                     // -1: no token.
-  std::vector<TokenId> replacement;                        // The tokens of U+FFFD.
+  std::vector<TokenId> by_bytes;        // Normal tokens by their bytes: open addressing, -1 where free.
+  std::array<TokenId, 256> byte_ids{};  // -1: no token.
+  std::vector<TokenId> replacement;     // The tokens of U+FFFD.
 
   std::vector<TokenId> ends;
   std::optional<TokenId> bos, eos, eot, pad;
@@ -64,6 +66,17 @@ struct Tokenizer::State {
   std::string_view bytes_of(TokenId id) const {
     const auto i = static_cast<std::size_t>(id);
     return std::string_view(bytes).substr(offsets[i], offsets[i + 1] - offsets[i]);
+  }
+  // Where a token of these bytes is, or would go.
+  std::size_t slot_of(std::string_view wanted) const {
+    const std::size_t mask = by_bytes.size() - 1;
+    std::size_t slot = std::hash<std::string_view>()(wanted) & mask;
+    while (by_bytes[slot] >= 0 && bytes_of(by_bytes[slot]) != wanted) slot = (slot + 1) & mask;
+    return slot;
+  }
+  std::optional<TokenId> normal_token(std::string_view wanted) const {
+    const TokenId id = by_bytes[slot_of(wanted)];
+    return id < 0 ? std::nullopt : std::optional<TokenId>(id);
   }
 
   void encode_stretch(std::string_view text, std::vector<TokenId>& ids) const;
@@ -87,8 +100,8 @@ void Tokenizer::State::encode_stretch(std::string_view text, std::vector<TokenId
       const std::string_view piece = now.substr(begin, end - begin);
       begin = end;
       if (pre.whole_pieces_first()) {
-        if (const auto whole = by_bytes.find(piece); whole != by_bytes.end()) {
-          ids.push_back(whole->second);
+        if (const auto whole = normal_token(piece)) {
+          ids.push_back(*whole);
           continue;
         }
       }
@@ -187,19 +200,17 @@ Result<Tokenizer> Tokenizer::load(const GgufFile& file) {
   state->pre_name = pre_name;
   state->tokens = texts.size();
   state->flags.resize(texts.size());
-  // Reserved once, so that views into it stay valid: no token's bytes are longer than its text.
-  state->bytes.reserve(text_bytes);
+  state->bytes.reserve(text_bytes);  // No token's bytes are longer than its text.
   state->offsets.reserve(texts.size() + 1);
   state->offsets.push_back(0);
-  state->by_bytes.reserve(texts.size());
+  state->by_bytes.assign(std::bit_ceil(texts.size() * 2), -1);
   state->byte_ids.fill(-1);
   const auto add_token = [&](std::string_view bytes) {
-    const std::size_t begin = state->bytes.size();
     state->bytes += bytes;
     state->offsets.push_back(static_cast<std::uint32_t>(state->bytes.size()));
-    return std::string_view(state->bytes).substr(begin);
   };
 
+  std::string bytes;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const auto type = types.empty() ? TokenType::kNormal : static_cast<TokenType>(types[i]);
@@ -218,26 +229,29 @@ Result<Tokenizer> Tokenizer::load(const GgufFile& file) {
       add_token({});
       continue;
     }
-    const std::optional<std::string> bytes = bytes_of_alphabet(texts[i]);
-    const std::string_view stored = add_token(bytes ? std::string_view(*bytes) : texts[i]);
+    bytes.clear();
+    const bool encodable = append_bytes_of_alphabet(texts[i], bytes) && !bytes.empty();
     // A text outside of the alphabet can be decoded, but no text is ever encoded to it.
-    if (!bytes || bytes->empty()) continue;
-    state->by_bytes.emplace(stored, id);
-    if (bytes->size() == 1) {
-      TokenId& byte_id = state->byte_ids[static_cast<unsigned char>(bytes->front())];
+    add_token(encodable ? std::string_view(bytes) : texts[i]);
+    if (!encodable) continue;
+    TokenId& slot = state->by_bytes[state->slot_of(bytes)];
+    if (slot < 0) slot = id;
+    if (bytes.size() == 1) {
+      TokenId& byte_id = state->byte_ids[static_cast<unsigned char>(bytes.front())];
       if (byte_id < 0) byte_id = id;
     }
   }
 
   // Merges may pass through texts that are no tokens; these get symbols of their own, beyond the vocabulary.
   std::unordered_map<std::string, BpeSymbol> others;
-  const auto symbol_of = [&](const std::string& bytes) {
-    if (const auto token = state->by_bytes.find(bytes); token != state->by_bytes.end()) return token->second;
-    return others.try_emplace(bytes, static_cast<BpeSymbol>(state->tokens + others.size())).first->second;
+  const auto symbol_of = [&](std::string_view wanted) {
+    if (const auto token = state->normal_token(wanted)) return *token;
+    return others.try_emplace(std::string(wanted), static_cast<BpeSymbol>(state->tokens + others.size()))
+        .first->second;
   };
   for (std::size_t byte = 0; byte < 256; ++byte) {
-    state->merger.set_byte(static_cast<std::uint8_t>(byte),
-                           symbol_of(std::string(1, static_cast<char>(byte))));
+    const char c = static_cast<char>(byte);
+    state->merger.set_byte(static_cast<std::uint8_t>(byte), symbol_of(std::string_view(&c, 1)));
   }
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
     const std::size_t space = merges[rank].find(' ', 1);
@@ -245,11 +259,14 @@ Result<Tokenizer> Tokenizer::load(const GgufFile& file) {
       return fail(ErrorCode::kCorrupt,
                   "merge " + std::to_string(rank) + " of the vocabulary has no two parts");
     }
-    const auto left = bytes_of_alphabet(merges[rank].substr(0, space));
-    const auto right = bytes_of_alphabet(merges[rank].substr(space + 1));
-    if (!left || !right || left->empty() || right->empty()) continue;  // No text can ever come to it.
-    state->merger.add_merge(static_cast<std::uint32_t>(rank), symbol_of(*left), symbol_of(*right),
-                            symbol_of(*left + *right));
+    bytes.clear();
+    if (!append_bytes_of_alphabet(merges[rank].substr(0, space), bytes)) continue;  // No text can come to it.
+    const std::size_t left = bytes.size();
+    if (!append_bytes_of_alphabet(merges[rank].substr(space + 1), bytes)) continue;
+    if (left == 0 || left == bytes.size()) continue;
+    const std::string_view both = bytes;
+    state->merger.add_merge(static_cast<std::uint32_t>(rank), symbol_of(both.substr(0, left)),
+                            symbol_of(both.substr(left)), symbol_of(both));
   }
   state->encode_stretch("\xEF\xBF\xBD", state->replacement);
 
@@ -333,9 +350,7 @@ std::optional<TokenId> Tokenizer::find(std::string_view bytes) const {
     if (match.bytes == bytes.size()) id = match.id;
   });
   if (id) return id;
-  const auto normal = state_->by_bytes.find(bytes);
-  if (normal == state_->by_bytes.end()) return std::nullopt;
-  return normal->second;
+  return state_->normal_token(bytes);
 }
 
 std::size_t Tokenizer::vocab_size() const {

@@ -288,14 +288,18 @@ TEST(Tokenizer, LlamaTakesWholePiecesFirst) {
 }
 
 TEST(ByteAlphabet, CoversAllBytes) {
-  EXPECT_EQ(bytes_of_alphabet("abc"), "abc");
-  EXPECT_EQ(bytes_of_alphabet("ĠĊ"), " \n");
-  EXPECT_EQ(bytes_of_alphabet("Ã©"), "\xC3\xA9");
-  EXPECT_EQ(bytes_of_alphabet("Ń"), "\xAD");
-  EXPECT_EQ(bytes_of_alphabet(" "), std::nullopt);
-  EXPECT_EQ(bytes_of_alphabet("好"), std::nullopt);
-  EXPECT_EQ(bytes_of_alphabet("\xFF"), std::nullopt);
-  EXPECT_EQ(bytes_of_alphabet(""), "");
+  const auto bytes_of = [](std::string_view text) {
+    std::string bytes = "x";
+    return append_bytes_of_alphabet(text, bytes) ? bytes : "none, " + bytes;
+  };
+  EXPECT_EQ(bytes_of("abc"), "xabc");
+  EXPECT_EQ(bytes_of("ĠĊ"), "x \n");
+  EXPECT_EQ(bytes_of("Ã©"), "x\xC3\xA9");
+  EXPECT_EQ(bytes_of("Ń"), "x\xAD");
+  EXPECT_EQ(bytes_of(""), "x");
+  EXPECT_EQ(bytes_of("a b"), "none, x");
+  EXPECT_EQ(bytes_of("好"), "none, x");
+  EXPECT_EQ(bytes_of("\xFF"), "none, x");
 }
 
 // Pieces are merged by two algorithms, by their length; one does the other's work here, letter by letter.
