@@ -53,14 +53,11 @@ call() {
   return "$code"
 }
 
-stacks_down() {
-  local name
-  for name in "$STACK_NAME-servers" "$STACK_NAME-e2e"; do
-    [[ -d .local/stacks/$name ]] || continue
-    mkdir -p "$OUT/logs/$name"
-    cp -r ".local/stacks/$name/logs/." "$OUT/logs/$name/" 2>/dev/null
-    "$STACK" down --name "$name" --purge >/dev/null
-  done
+stack_down() {
+  [[ -d .local/stacks/$STACK_NAME ]] || return 0
+  mkdir -p "$OUT/logs"
+  cp -r ".local/stacks/$STACK_NAME/logs/." "$OUT/logs/" 2>/dev/null
+  "$STACK" down --name "$STACK_NAME" --purge >/dev/null
 }
 
 # shellcheck disable=SC2317  # called by the trap
@@ -73,7 +70,7 @@ interrupted() {
   exit 130
 }
 trap interrupted INT TERM HUP
-trap stacks_down EXIT
+trap stack_down EXIT
 
 # stage NAME COMMAND…: runs it unless --only leaves it out, and says how long it took.
 stage() {
@@ -147,37 +144,25 @@ run_ctest() {
   fi
 }
 
-# with_stack NAME OPTIONS -- COMMAND…: runs a command with the settings of a stack in its environment.
-with_stack() {
-  local name=$1 options=()
-  shift
-  while [[ $1 != -- ]]; do
-    options+=("$1")
-    shift
-  done
-  shift
-  call "$STACK" up --name "$name" "${options[@]}" || {
-    broken "the stack $name does not start"
+# servers COMMAND…: runs a command with the settings of running servers in its environment.
+servers() {
+  call "$STACK" up --name "$STACK_NAME" --only mysql,redis,rabbitmq || {
+    broken 'the servers do not start'
     return 1
   }
-  call in_stack "$name" "$@"
+  call with_settings "$@"
 }
 
-# shellcheck disable=SC2317  # called by with_stack, in a subshell
-in_stack() {
+# shellcheck disable=SC2317  # called by servers, in a subshell
+with_settings() {
   local settings
   trap - EXIT
   trap interrupted INT TERM HUP
-  settings=$("$STACK" env --name "$1") || return 1
-  shift
+  settings=$("$STACK" env --name "$STACK_NAME") || return 1
   set -a
   eval "$settings"
   set +a
   "$@"
-}
-
-servers() {
-  with_stack "$STACK_NAME-servers" --only mysql,redis,rabbitmq -- "$@"
 }
 
 run_python() {
@@ -187,24 +172,11 @@ run_python() {
   call python3 tests/tally.py python "$1" "$TOTALS" 2>&1
 }
 
+# The end-to-end tests start stacks of their own, with this build's programs.
 run_e2e() {
-  local model=build/test/sluice-tiny-q8_0.gguf code=0
-  if [[ ! -f $model ]]; then
-    call build/test/bin/sluice-engine quantize models/sluice-tiny/sluice-tiny-f16.gguf "$model" --type Q8_0 || {
-      broken 'the default model can not be quantized'
-      return 1
-    }
-  fi
-  with_stack "$STACK_NAME-e2e" --build build/test --model "$model" -- run_e2e_tests || code=1
-  "$STACK" down --name "$STACK_NAME-e2e" >/dev/null
-  return "$code"
-}
-
-# shellcheck disable=SC2317  # called by with_stack
-run_e2e_tests() {
   local code=0
   run_ctest test e2e -j1 || code=1
-  run_python tests/e2e || code=1
+  SLUICE_BIN=$ROOT/build/test/bin run_python tests/e2e || code=1
   return "$code"
 }
 
@@ -242,7 +214,7 @@ finish() {
   ((${#FAILED_STAGES[@]} == 0)) || printf 'Failed: %s\n' "${FAILED_STAGES[*]}"
   # The last line must be the last: end the stacks before it.
   trap - EXIT
-  stacks_down
+  stack_down
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   ((failed == 0 && ${#FAILED_STAGES[@]} == 0))
 }
