@@ -94,6 +94,7 @@ TYPED_TEST(EngineContract, TheFifthRequestFindsNoRoomAndIsLeftAsItWas) {
   const Status refused = engine.add(std::move(fifth));
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kExhausted);
+  // NOLINTNEXTLINE(bugprone-use-after-move): a refused request is left as it was.
   EXPECT_EQ(fifth.key, "fifth");
   EXPECT_EQ(fifth.prompt.ids, prompt.ids);
   EXPECT_EQ(fifth.prompt.text, prompt.text);

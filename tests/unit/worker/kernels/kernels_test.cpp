@@ -5,6 +5,7 @@
 #include <cblas.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -27,14 +28,14 @@ std::vector<float> normals(std::size_t n, unsigned seed) {
 }
 
 std::vector<std::uint16_t> halves(const std::vector<float>& values) {
-  std::vector<std::uint16_t> out;
-  for (float value : values) out.push_back(float_to_half(value));
+  std::vector<std::uint16_t> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), float_to_half);
   return out;
 }
 
 std::vector<float> floats(const std::vector<std::uint16_t>& values) {
-  std::vector<float> out;
-  for (std::uint16_t value : values) out.push_back(half_to_float(value));
+  std::vector<float> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), half_to_float);
   return out;
 }
 
