@@ -333,7 +333,7 @@ Dispatcher::ScanEnd Dispatcher::scan(TaskQueue& queue, const std::vector<int>& s
   metrics_.published.with({"scan", priority_name(queue.priority)}).add(confirmed - again);
   metrics_.deferred.add(static_cast<double>(deferred.size()));
 
-  SLUICE_FAILPOINT("dispatcher.after_publish");
+  if (!sent.confirmed.empty()) SLUICE_FAILPOINT("dispatcher.after_publish");
   std::vector<TaskRef> look_later = std::move(deferred);
   look_later.insert(look_later.end(), sent.unknown.begin(), sent.unknown.end());
   Status marked;

@@ -14,6 +14,7 @@ namespace sluice::testing {
 namespace {
 
 constexpr int kPollMs = 20;
+constexpr std::size_t kKept = 64;
 
 sockaddr_in loopback(const std::string& host, int port) {
   sockaddr_in address{};
@@ -77,17 +78,24 @@ void TcpProxy::mend() {
   broken_ = false;
 }
 
-void TcpProxy::swallow_answer_to(std::string text) {
+void TcpProxy::swallow_answer(std::string before, std::string text, bool then_cut) {
   std::lock_guard lock(mutex_);
   swallowed_ = false;
-  needle_ = std::move(text);
+  before_ = std::move(before);
+  text_ = std::move(text);
+  then_cut_ = then_cut;
 }
 
-bool TcpProxy::passes(const std::string& data) {
+bool TcpProxy::is_marked(const std::string& seen, bool& before_seen) {
   std::lock_guard lock(mutex_);
-  if (needle_.empty() || data.find(needle_) == std::string::npos) return true;
-  needle_.clear();
-  return false;
+  if (text_.empty()) {
+    before_seen = false;
+    return false;
+  }
+  before_seen = before_seen || seen.find(before_) != std::string::npos;
+  if (!before_seen || seen.find(text_) == std::string::npos) return false;
+  text_.clear();
+  return true;
 }
 
 void TcpProxy::accept_loop() {
@@ -119,7 +127,8 @@ void TcpProxy::accept_loop() {
 void TcpProxy::serve(Link& link) {
   std::array<char, 65536> buffer{};
   bool deaf = false;  // The server's answers are dropped.
-  std::string seen;   // The end of what the client sent before, for texts that came in two pieces.
+  bool before_seen = false;
+  std::string seen;  // The end of what the client sent before, for texts that came in two pieces.
   while (!broken_) {
     pollfd sockets[2] = {{link.client, POLLIN, 0}, {link.server, POLLIN, 0}};
     if (poll(sockets, 2, kPollMs) <= 0) continue;
@@ -127,15 +136,18 @@ void TcpProxy::serve(Link& link) {
       const ssize_t got = recv(link.client, buffer.data(), buffer.size(), 0);
       if (got <= 0 || !send_all(link.server, buffer.data(), static_cast<std::size_t>(got))) break;
       seen.append(buffer.data(), static_cast<std::size_t>(got));
-      if (!passes(seen)) deaf = true;
-      if (seen.size() > 64) seen.erase(0, seen.size() - 64);
+      deaf = deaf || is_marked(seen, before_seen);
+      if (seen.size() > kKept) seen.erase(0, seen.size() - kKept);
     }
     if (sockets[1].revents != 0) {
       const ssize_t got = recv(link.server, buffer.data(), buffer.size(), 0);
       if (got <= 0) break;
       if (deaf) {
+        {
+          std::lock_guard lock(mutex_);
+          if (then_cut_) broken_ = true;
+        }
         swallowed_ = true;
-        broken_ = true;
         break;
       }
       if (!send_all(link.client, buffer.data(), static_cast<std::size_t>(got))) break;

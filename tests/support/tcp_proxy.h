@@ -25,8 +25,9 @@ class TcpProxy {
   // Ends every connection, and refuses new ones until mend().
   void cut();
   void mend();
-  // The next time that a client sends `text`, it is passed on, its answer is not, and the line is cut.
-  void swallow_answer_to(std::string text);
+  // The next time that a client sends `text` after having sent `before` on the same connection, it is passed
+  // on, its answer is not, and that connection ends; with `then_cut` all others do too, as by cut().
+  void swallow_answer(std::string before, std::string text, bool then_cut);
   // Whether that has happened.
   bool swallowed() const { return swallowed_; }
 
@@ -34,7 +35,8 @@ class TcpProxy {
   struct Link;
   void accept_loop();
   void serve(Link& link);
-  bool passes(const std::string& data);
+  // Whether the answer to what a client sent now must be swallowed.
+  bool is_marked(const std::string& seen, bool& before_seen);
 
   const std::string host_;
   const int target_port_;
@@ -44,7 +46,9 @@ class TcpProxy {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> swallowed_{false};
   std::mutex mutex_;
-  std::string needle_;
+  std::string before_;
+  std::string text_;  // Empty: nothing is to be swallowed.
+  bool then_cut_ = false;
   std::list<std::unique_ptr<Link>> links_;
   std::thread accepting_;
 };
