@@ -85,7 +85,6 @@ Status Transfer::prepare(Resolver& resolver) {
     const CURLcode code = curl_easy_setopt(easy, option, value);
     if (code != CURLE_OK) worst = code;
   };
-  set(CURLOPT_PRIVATE, this);
   set(CURLOPT_URL, request_.url.c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 0L);
