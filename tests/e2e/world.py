@@ -73,7 +73,7 @@ class Stack:
         os.kill(self.pid(name), signal.SIGKILL)
 
     def sql(self, statement: str) -> list[list[str]]:
-        out = self.run("mysql", "-N", "-B", "-e", statement, "sluice")
+        out = self.run("mysql", "--default-character-set=utf8mb4", "-N", "-B", "-e", statement, "sluice")
         return [line.split("\t") for line in out.splitlines()]
 
     def broker(self, *arguments: str) -> str:
@@ -210,12 +210,12 @@ class Receiver:
         return jobs
 
     def wait_for_jobs(self, job_ids: set[str], seconds: float = 90) -> None:
-        until = time.monotonic() + seconds
-        while not job_ids <= self.by_job().keys():
-            with self.lock:
-                if not self.lock.wait(timeout=max(0.0, until - time.monotonic())):
-                    missing = job_ids - self.by_job().keys()
-                    raise AssertionError(f"{len(missing)} webhooks did not come, e.g. {sorted(missing)[:3]}")
+        def missing() -> set[str]:
+            return job_ids - {json.loads(d.body)["data"]["id"] for d in self.deliveries}
+
+        with self.lock:
+            if not self.lock.wait_for(lambda: not missing(), timeout=seconds):
+                raise AssertionError(f"{len(missing())} webhooks did not come, e.g. {sorted(missing())[:3]}")
 
     def close(self) -> None:
         self.server.shutdown()
