@@ -39,7 +39,8 @@ struct Token {
   Position at;
 };
 
-inline constexpr std::size_t kSourceBytesMax = std::size_t{1} << 20;
+// Ten times the longest template seen; a parsed template takes some hundred bytes for each of its source.
+inline constexpr std::size_t kSourceBytesMax = std::size_t{256} << 10;
 
 // The last token is kEnd. kInvalid: with line and column.
 Result<std::vector<Token>> lex(std::string_view source);

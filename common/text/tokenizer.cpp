@@ -38,7 +38,8 @@ constexpr std::array<std::string_view, 5> kEndOfTextNames = {"<|endoftext|>", "<
 // Stretches are cut into pieces at once; longer ones in parts of this size, which bounds memory.
 constexpr std::size_t kStretchBytesMax = std::size_t{64} << 20;
 constexpr std::size_t kTokensMax = std::size_t{1} << 24;
-constexpr std::size_t kTextBytesMax = std::size_t{1} << 30;  // Of the whole vocabulary.
+constexpr std::size_t kSpecialBytesMax = std::size_t{1} << 20;  // Each takes a node of some 50 bytes.
+constexpr std::size_t kTextBytesMax = std::size_t{1} << 30;     // Of the whole vocabulary.
 
 }  // namespace
 
@@ -211,15 +212,18 @@ Result<Tokenizer> Tokenizer::load(const GgufFile& file) {
   };
 
   std::string bytes;
+  std::size_t special_bytes = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const auto id = static_cast<TokenId>(i);
     const auto type = types.empty() ? TokenType::kNormal : static_cast<TokenType>(types[i]);
     const bool control = type == TokenType::kControl || type == TokenType::kUnknown;
     if (control) state->flags[i] |= kFlagControl;
     if (control || type == TokenType::kUserDefined) {
-      if (texts[i].size() > SpecialTokens::kBytesMax) {
+      special_bytes += texts[i].size();
+      if (texts[i].size() > SpecialTokens::kBytesMax || special_bytes > kSpecialBytesMax) {
         return fail(ErrorCode::kInvalid, "special token " + std::to_string(i) + " is longer than " +
-                                             std::to_string(SpecialTokens::kBytesMax) + " bytes");
+                                             std::to_string(SpecialTokens::kBytesMax) +
+                                             " bytes, or all of them are longer than 1 MiB");
       }
       add_token(texts[i]);
       if (!texts[i].empty()) state->special.add(texts[i], id, control);
