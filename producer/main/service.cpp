@@ -43,7 +43,7 @@ class RealService final : public Service {
         models_(std::move(models)),
         clock_(clock),
         log_(Log("producer", config_.log_level, clock).with({{"region", config_.region}})),
-        metrics_(make_producer_metrics(registry_)),
+        metrics_(make_producer_metrics(registry_, config_.region)),
         ids_(clock, rng),
         mysql_(config_.mysql, clock, rng, log_),
         redis_(config_.redis, clock, rng, log_),
@@ -76,12 +76,7 @@ class RealService final : public Service {
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api),
         api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock},
              config_.api, metrics_.api),
-        http_(config_.http, router(), registry_, clock, rng) {
-    registry_
-        .gauge("sluice_producer_info", "Always 1; says what this producer is",
-               {{"version", SLUICE_VERSION}, {"region", config_.region}})
-        .set(1);
-  }
+        http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
 

@@ -2,51 +2,55 @@
 
 namespace sluice::producer {
 
-ProducerMetrics make_producer_metrics(metrics::Registry& r) {
+ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& region) {
   ProducerMetrics m;
+  r.gauge("sluice_producer_info", "Always 1; says what this producer is",
+          {{"version", SLUICE_VERSION}, {"region", region}})
+      .set(1);
   m.api.accepted =
-      r.counter_family("sluice_jobs_accepted_total", "Jobs whose rows are committed", {"priority"});
-  m.api.rejected = r.counter_family("sluice_submissions_rejected_total",
+      r.counter_family("sluice_producer_jobs_accepted_total", "Jobs whose rows are committed", {"priority"});
+  m.api.rejected = r.counter_family("sluice_producer_submissions_rejected_total",
                                     "Requests to submit that were refused", {"reason"});
-  m.api.job_reads = r.counter_family("sluice_job_reads_total", "Jobs read for clients", {"source"});
-  m.api.key_checks = r.counter_family("sluice_api_key_checks_total", "API keys looked at", {"result"});
-  m.api.queued = r.gauge_family("sluice_jobs_queued", "Jobs that wait, as admission last counted them",
-                                {"model", "priority"});
+  m.api.job_reads = r.counter_family("sluice_producer_job_reads_total", "Jobs read for clients", {"source"});
+  m.api.key_checks = r.counter_family("sluice_producer_key_checks_total", "API keys looked at", {"result"});
+  m.api.queued = r.gauge_family("sluice_producer_jobs_queued",
+                                "Jobs that wait, as admission last counted them", {"model", "priority"});
 
-  m.submit.waiting = r.gauge("sluice_submit_waiting", "Submissions that wait for a transaction");
-  m.submit.commit_seconds = r.histogram("sluice_submit_commit_seconds", "Transactions that accept jobs",
-                                        metrics::request_seconds_buckets());
-  m.submit.commit_rows = r.histogram("sluice_submit_commit_rows", "Jobs accepted by one transaction",
+  m.submit.waiting = r.gauge("sluice_producer_submit_waiting", "Submissions that wait for a transaction");
+  m.submit.commit_seconds = r.histogram("sluice_producer_submit_commit_seconds",
+                                        "Transactions that accept jobs", metrics::request_seconds_buckets());
+  m.submit.commit_rows = r.histogram("sluice_producer_submit_commit_jobs", "Jobs accepted by one transaction",
                                      metrics::power_buckets(15));
 
-  m.dispatch.published = r.counter_family("sluice_dispatch_published_total",
+  m.dispatch.published = r.counter_family("sluice_producer_dispatch_published_total",
                                           "Task messages confirmed by the broker", {"path", "priority"});
-  m.dispatch.failed = r.counter_family("sluice_dispatch_failed_total",
+  m.dispatch.failed = r.counter_family("sluice_producer_dispatch_failed_total",
                                        "Task messages that the broker did not confirm", {"reason"});
-  m.dispatch.deferred = r.counter("sluice_dispatch_deferred_total",
+  m.dispatch.deferred = r.counter("sluice_producer_dispatch_deferred_total",
                                   "Due jobs left alone because their message is still on its way");
   m.dispatch.queue_ready =
-      r.gauge_family("sluice_queue_ready", "Messages ready in a task queue", {"model", "priority"});
+      r.gauge_family("sluice_producer_queue_ready", "Messages ready in a task queue", {"model", "priority"});
   m.dispatch.backlog =
-      r.gauge_family("sluice_dispatch_backlog", "1 while jobs wait in the database for room in their queue",
+      r.gauge_family("sluice_producer_backlog", "1 while jobs wait in the database for room in their queue",
                      {"model", "priority"});
-  m.dispatch.shards_owned = r.gauge("sluice_shards_owned", "Shards whose loops this producer runs");
+  m.dispatch.shards_owned = r.gauge("sluice_producer_shards_owned", "Shards whose loops this producer runs");
 
-  m.loops.events_published = r.counter("sluice_relay_published_total", "Events confirmed by the broker");
-  m.loops.events_deferred = r.counter("sluice_relay_deferred_total",
+  m.loops.events_published =
+      r.counter("sluice_producer_relay_published_total", "Events confirmed by the broker");
+  m.loops.events_deferred = r.counter("sluice_producer_relay_deferred_total",
                                       "Due events left alone because their message is still on its way");
-  m.loops.events_failed =
-      r.counter_family("sluice_relay_failed_total", "Events that the broker did not confirm", {"reason"});
-  m.loops.events_due = r.gauge("sluice_relay_due", "Events that the relay's last look found due");
-  m.loops.rescued = r.counter("sluice_jobs_rescued_total", "Starts whose lease lapsed");
-  m.loops.expired = r.counter("sluice_jobs_expired_total", "Jobs ended because their time was over");
-  m.loops.returned_drained = r.counter("sluice_returned_drained_total",
+  m.loops.events_failed = r.counter_family("sluice_producer_relay_failed_total",
+                                           "Events that the broker did not confirm", {"reason"});
+  m.loops.events_due = r.gauge("sluice_producer_relay_due", "Events that the relay's last look found due");
+  m.loops.rescued = r.counter("sluice_producer_jobs_rescued_total", "Starts whose lease lapsed");
+  m.loops.expired = r.counter("sluice_producer_jobs_expired_total", "Jobs ended because their time was over");
+  m.loops.returned_drained = r.counter("sluice_producer_returned_drained_total",
                                        "Messages past the broker's delivery limit that were taken away");
-  m.loops.loop_failures =
-      r.counter_family("sluice_loop_failures_total", "Runs of a background loop that failed", {"loop"});
+  m.loops.loop_failures = r.counter_family("sluice_producer_loop_failures_total",
+                                           "Runs of a background loop that failed", {"loop"});
 
-  m.wait.waiters = r.gauge("sluice_waiters", "Requests that wait for a job to end");
-  m.wait.resolved = r.counter_family("sluice_waits_total", "Waits that are over", {"by"});
+  m.wait.waiters = r.gauge("sluice_producer_waiters", "Requests that wait for a job to end");
+  m.wait.resolved = r.counter_family("sluice_producer_waits_total", "Waits that are over", {"by"});
   return m;
 }
 

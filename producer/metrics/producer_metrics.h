@@ -2,6 +2,8 @@
 // tests may leave them out. Copy freely; valid as long as the registry.
 #pragma once
 
+#include <string>
+
 #include "common/metrics/metrics.h"
 
 namespace sluice::producer {
@@ -53,6 +55,7 @@ struct ProducerMetrics {
   WaitMetrics wait;
 };
 
-ProducerMetrics make_producer_metrics(metrics::Registry& registry);
+// `region` is where this producer runs.
+ProducerMetrics make_producer_metrics(metrics::Registry& registry, const std::string& region);
 
 }  // namespace sluice::producer

@@ -116,8 +116,8 @@ TEST_F(ProducerJobs, CancelEndsTheWaitOfAnother) {
   const std::string id = http.post("/v1/jobs", {{"prompt", "x"}}).json["id"];
   Reply waited;
   std::thread waiter([&] { waited = client(*service).get("/v1/jobs/" + id, {"Prefer: wait=30"}); });
-  EXPECT_TRUE(
-      eventually([&] { return http.get("/metrics").body.find("sluice_waiters 1") != std::string::npos; }));
+  EXPECT_TRUE(eventually(
+      [&] { return http.get("/metrics").body.find("sluice_producer_waiters 1") != std::string::npos; }));
   const Reply cancelled = http.post("/v1/jobs/" + id + "/cancel", json::object());
   EXPECT_EQ(cancelled.status, 200);
   EXPECT_EQ(cancelled.json["status"], "cancelled");
@@ -225,8 +225,8 @@ TEST_F(ProducerJobs, StoppingAnswersWhoeverWaits) {
   const std::string id = http.post("/v1/jobs", {{"prompt", "x"}}).json["id"];
   Reply waited;
   std::thread waiter([&] { waited = client(*service).get("/v1/jobs/" + id + "?wait=60"); });
-  EXPECT_TRUE(
-      eventually([&] { return http.get("/metrics").body.find("sluice_waiters 1") != std::string::npos; }));
+  EXPECT_TRUE(eventually(
+      [&] { return http.get("/metrics").body.find("sluice_producer_waiters 1") != std::string::npos; }));
   const auto began = std::chrono::steady_clock::now();
   service->stop();
   waiter.join();
@@ -252,9 +252,9 @@ TEST_F(ProducerJobs, ManyClientsShareTransactions) {
   EXPECT_EQ(accepted, kClients * kEach);
   EXPECT_EQ(in_state("queued"), kClients * kEach);
   const std::string text = client(*service).get("/metrics").body;
-  const std::size_t at = text.find("sluice_submit_commit_rows_count ");
+  const std::size_t at = text.find("sluice_producer_submit_commit_jobs_count ");
   ASSERT_NE(at, std::string::npos);
-  EXPECT_LT(std::stoi(text.substr(at + 32)), kClients * kEach);
+  EXPECT_LT(std::stoi(text.substr(at + 41)), kClients * kEach);
   start_worker();
   EXPECT_TRUE(eventually([&] { return in_state("succeeded") == kClients * kEach; }));
 }

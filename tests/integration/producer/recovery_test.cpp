@@ -162,14 +162,14 @@ TEST_F(ProducerRecovery, AnotherProducerTakesOver) {
   };
   auto first = make_service(quick);
   EXPECT_TRUE(eventually([&] {
-    return client(*first).get("/metrics").body.find("sluice_shards_owned 16") != std::string::npos;
+    return client(*first).get("/metrics").body.find("sluice_producer_shards_owned 16") != std::string::npos;
   }));
   auto second = make_service(quick);
   ASSERT_EQ(client(*first).post("/v1/jobs", prompts(700)).status, 202);
   ASSERT_EQ(client(*second).post("/v1/jobs", prompts(700)).status, 202);
   first->stop();
   EXPECT_TRUE(eventually([&] {
-    return client(*second).get("/metrics").body.find("sluice_shards_owned 16") != std::string::npos;
+    return client(*second).get("/metrics").body.find("sluice_producer_shards_owned 16") != std::string::npos;
   }));
   const std::string id = client(*second).get("/v1/jobs?limit=1").json["data"][0]["id"];
   start_worker();
@@ -254,7 +254,7 @@ class ProducerCrash : public ProducerRecovery {
     Client http = binary_client();
     EXPECT_TRUE(eventually([&] {
       return http.get("/metrics")
-                 .body.find("sluice_dispatch_backlog{model=\"sluice-tiny\",priority=\"normal\"} 0") !=
+                 .body.find("sluice_producer_backlog{model=\"sluice-tiny\",priority=\"normal\"} 0") !=
              std::string::npos;
     }));
   }
