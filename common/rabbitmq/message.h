@@ -29,7 +29,7 @@ struct Message {
 // Names one delivery for its ack. Belongs to one subscription of one connection: after either is gone, the
 // broker delivers the message again, and using the old tag does nothing.
 struct DeliveryTag {
-  std::uint64_t epoch = 0;  // Of the connection, within this process.
+  std::uint64_t epoch = 0;  // Of the subscription, within this process; later ones are larger.
   std::uint16_t channel = 0;
   std::uint64_t number = 0;
 };

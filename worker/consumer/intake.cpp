@@ -79,11 +79,7 @@ void Intake::receive() {
     received.swap(inbox_);
   }
   for (Received& message : received) {
-    if (message.delivery.tag.epoch > epoch_) {
-      // A new connection: the broker delivers anew whatever was unacked on the old one.
-      epoch_ = message.delivery.tag.epoch;
-      lanes_.drop_older_epochs(epoch_);
-    }
+    SLUICE_FAILPOINT("worker.after_receive");
     auto task = task_from_json(message.delivery.body);
     if (!task) {
       metrics_.malformed.add();

@@ -13,7 +13,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <deque>
 #include <span>
 #include <string>
@@ -102,7 +101,6 @@ class Intake {
 
   // The loop's own.
   Lanes lanes_;
-  std::uint64_t epoch_ = 0;            // Of the latest delivery's connection.
   std::deque<TaskDelivery> isolated_;  // To be claimed when nothing is held.
   bool alone_ = false;                 // What is held has the worker to itself.
   Backoff backoff_;

@@ -7,7 +7,13 @@
 namespace sluice::worker {
 
 void Lanes::push(TaskDelivery delivery) {
-  lines_[static_cast<std::size_t>(delivery.lane)].push_back(std::move(delivery));
+  const auto lane = static_cast<std::size_t>(delivery.lane);
+  if (delivery.tag.epoch > epochs_[lane]) {
+    epochs_[lane] = delivery.tag.epoch;
+    std::erase_if(lines_[lane],
+                  [epoch = epochs_[lane]](const TaskDelivery& d) { return d.tag.epoch < epoch; });
+  }
+  lines_[lane].push_back(std::move(delivery));
 }
 
 std::vector<TaskDelivery> Lanes::take(std::size_t max) {
@@ -52,12 +58,6 @@ std::vector<TaskDelivery> Lanes::take_older(SteadyTime before) {
 
 std::vector<TaskDelivery> Lanes::take_all() {
   return take_older(SteadyTime::max());
-}
-
-void Lanes::drop_older_epochs(std::uint64_t epoch) {
-  for (auto& line : lines_) {
-    std::erase_if(line, [epoch](const TaskDelivery& d) { return d.tag.epoch < epoch; });
-  }
 }
 
 std::size_t Lanes::size() const {

@@ -34,6 +34,8 @@ class Lanes {
  public:
   explicit Lanes(LaneWeights weights = kLaneWeights) : weights_(weights) {}
 
+  // The first of a newer subscription (DeliveryTag::epoch) drops what came by the older one to the same line:
+  // the broker delivers that anew.
   void push(TaskDelivery delivery);
   // Takes up to `max` in their turns.
   std::vector<TaskDelivery> take(std::size_t max);
@@ -42,14 +44,13 @@ class Lanes {
   // Takes what was received before `before`.
   std::vector<TaskDelivery> take_older(SteadyTime before);
   std::vector<TaskDelivery> take_all();
-  // Forgets what came by an older connection than `epoch`.
-  void drop_older_epochs(std::uint64_t epoch);
   std::size_t size() const;
 
  private:
   const LaneWeights weights_;
   LaneWeights credit_{};
   std::array<std::deque<TaskDelivery>, kPriorities> lines_;
+  std::array<std::uint64_t, kPriorities> epochs_{};
 };
 
 }  // namespace sluice::worker

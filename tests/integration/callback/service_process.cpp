@@ -34,10 +34,11 @@ int free_port() {
 
 }  // namespace
 
-ServiceProcess::ServiceProcess(const std::map<std::string, std::string>& settings) : port_(free_port()) {
+ServiceProcess::ServiceProcess(const std::map<std::string, std::string>& settings, const std::string& program)
+    : program_(program), port_(free_port()) {
   static int runs = 0;
   log_path_ =
-      ::testing::TempDir() + "sluice_callback_" + std::to_string(::getpid()) + "_" + std::to_string(++runs);
+      ::testing::TempDir() + program_ + "_" + std::to_string(::getpid()) + "_" + std::to_string(++runs);
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     if (std::string(*entry).rfind("SLUICE_", 0) != 0) environment.emplace_back(*entry);
@@ -47,14 +48,14 @@ ServiceProcess::ServiceProcess(const std::map<std::string, std::string>& setting
   std::vector<char*> pointers;
   for (std::string& entry : environment) pointers.push_back(entry.data());
   pointers.push_back(nullptr);
-  const std::string program = SLUICE_BINARY_DIR "/sluice-callback";
+  const std::string path = SLUICE_BINARY_DIR "/" + program_;
   const int log = ::open(log_path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
   pid_ = ::fork();
   if (pid_ == 0) {
     ::dup2(log, 1);
     ::dup2(log, 2);
-    char* const arguments[] = {const_cast<char*>(program.c_str()), nullptr};
-    ::execve(program.c_str(), arguments, pointers.data());
+    char* const arguments[] = {const_cast<char*>(path.c_str()), nullptr};
+    ::execve(path.c_str(), arguments, pointers.data());
     ::_exit(127);
   }
   ::close(log);
@@ -65,7 +66,7 @@ ServiceProcess::~ServiceProcess() {
     ::kill(pid_, SIGKILL);
     wait_end();
   }
-  if (::testing::Test::HasFailure()) std::fprintf(stderr, "--- sluice-callback:\n%s\n", log().c_str());
+  if (::testing::Test::HasFailure()) std::fprintf(stderr, "--- %s:\n%s\n", program_.c_str(), log().c_str());
   ::unlink(log_path_.c_str());
 }
 

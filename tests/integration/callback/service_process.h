@@ -1,4 +1,4 @@
-// One run of the program sluice-callback. Killed when destroyed.
+// One run of a program of ours. Killed when destroyed.
 #pragma once
 
 #include <sys/types.h>
@@ -12,7 +12,8 @@ namespace sluice::testing {
 class ServiceProcess {
  public:
   // Runs it with `settings` (SLUICE_… names) and nothing else of ours in its environment.
-  explicit ServiceProcess(const std::map<std::string, std::string>& settings);
+  explicit ServiceProcess(const std::map<std::string, std::string>& settings,
+                          const std::string& program = "sluice-callback");
   ~ServiceProcess();
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
@@ -31,6 +32,7 @@ class ServiceProcess {
   std::string log() const;
 
  private:
+  const std::string program_;
   pid_t pid_ = -1;
   int ended_ = -1;
   int port_ = 0;

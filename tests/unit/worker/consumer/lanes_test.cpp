@@ -62,18 +62,28 @@ TEST(Lanes, WhatIsPutBackKeepsItsOrder) {
   for (std::uint64_t i = 0; i < 5; ++i) EXPECT_EQ(all[i].tag.number, i + 1);
 }
 
-TEST(Lanes, TakesTheOldAndForgetsOldConnections) {
+TEST(Lanes, TakesTheOld) {
   Lanes lanes;
   const SteadyTime start{};
   lanes.push(delivery(Priority::kHigh, 1, start));
   lanes.push(delivery(Priority::kLow, 2, start + std::chrono::seconds(10)));
-  lanes.push(delivery(Priority::kLow, 3, start + std::chrono::seconds(20), 2));
   const auto old = lanes.take_older(start + std::chrono::seconds(10));
   ASSERT_EQ(old.size(), 1U);
   EXPECT_EQ(old[0].tag.number, 1U);
-  lanes.drop_older_epochs(2);
-  ASSERT_EQ(lanes.size(), 1U);
-  EXPECT_EQ(lanes.take_all()[0].tag.number, 3U);
+  EXPECT_EQ(lanes.take_all()[0].tag.number, 2U);
+}
+
+TEST(Lanes, ANewSubscriptionReplacesWhatTheOldOneBroughtToItsOwnLineOnly) {
+  Lanes lanes;
+  lanes.push(delivery(Priority::kHigh, 1, {}, 1));
+  lanes.push(delivery(Priority::kLow, 2, {}, 2));
+  lanes.push(delivery(Priority::kLow, 3, {}, 2));
+  EXPECT_EQ(lanes.size(), 3U);
+  lanes.push(delivery(Priority::kHigh, 4, {}, 3));
+  const auto left = lanes.take_all();
+  ASSERT_EQ(left.size(), 3U);
+  EXPECT_EQ(left[0].tag.number, 4U);
+  EXPECT_EQ(left[1].tag.number, 2U);
 }
 
 }  // namespace
