@@ -142,9 +142,10 @@ Status AmqpConnection::select_confirms(std::uint16_t channel) {
   return rpc_status(channel, "asking for confirms");
 }
 
-Status AmqpConnection::set_prefetch(std::uint16_t channel, int prefetch) {
-  amqp_basic_qos(state_.get(), channel, 0, static_cast<std::uint16_t>(std::clamp(prefetch, 1, 65535)), 0);
-  return rpc_status(channel, "setting the prefetch");
+Status AmqpConnection::catch_up(std::uint16_t channel) {
+  // Any call that changes nothing would do.
+  amqp_basic_qos(state_.get(), channel, 0, 0, 0);
+  return rpc_status(channel, "declaring");
 }
 
 Status AmqpConnection::declare_exchange(std::uint16_t channel, const ExchangeSpec& exchange, bool passive) {
@@ -167,13 +168,6 @@ Status AmqpConnection::bind(std::uint16_t channel, const BindingSpec& binding) {
   amqp_queue_bind(state_.get(), channel, bytes_of(binding.queue), bytes_of(binding.exchange),
                   bytes_of(binding.routing_key), amqp_empty_table);
   return rpc_status(channel, "binding " + binding.queue + " to " + binding.exchange);
-}
-
-Status AmqpConnection::consume(std::uint16_t channel, const std::string& queue,
-                               const std::string& consumer_tag, bool exclusive) {
-  amqp_basic_consume(state_.get(), channel, bytes_of(queue), bytes_of(consumer_tag), 0, 0, exclusive ? 1 : 0,
-                     amqp_empty_table);
-  return rpc_status(channel, "subscribing to " + queue);
 }
 
 Status AmqpConnection::cancel(std::uint16_t channel, const std::string& consumer_tag) {
@@ -235,6 +229,68 @@ Status AmqpConnection::publish(std::uint16_t channel, const Message& message,
   return send_status(amqp_basic_publish(state_.get(), channel, bytes_of(message.exchange),
                                         bytes_of(message.routing_key), message.mandatory ? 1 : 0, 0,
                                         &properties, bytes_of(message.body)));
+}
+
+Status AmqpConnection::send_declare(std::uint16_t channel, const ExchangeSpec& exchange) {
+  amqp_exchange_declare_t request{};
+  request.exchange = bytes_of(exchange.name);
+  request.type = bytes_of(exchange.type);
+  request.durable = exchange.durable ? 1 : 0;
+  request.nowait = 1;
+  request.arguments = amqp_empty_table;
+  return send_status(amqp_send_method(state_.get(), channel, AMQP_EXCHANGE_DECLARE_METHOD, &request));
+}
+
+Status AmqpConnection::send_declare(std::uint16_t channel, const BoundQueue& queue) {
+  ValuePool pool;
+  amqp_queue_declare_t request{};
+  request.queue = bytes_of(queue.queue.name);
+  request.durable = queue.queue.durable ? 1 : 0;
+  request.exclusive = queue.queue.exclusive ? 1 : 0;
+  request.auto_delete = queue.queue.auto_delete ? 1 : 0;
+  request.nowait = 1;
+  request.arguments = pool.table(queue.queue.arguments);
+  SLUICE_TRY(send_status(amqp_send_method(state_.get(), channel, AMQP_QUEUE_DECLARE_METHOD, &request)));
+  for (const BindingSpec& binding : queue.bindings) {
+    amqp_queue_bind_t bind{};
+    bind.queue = bytes_of(queue.queue.name);
+    bind.exchange = bytes_of(binding.exchange);
+    bind.routing_key = bytes_of(binding.routing_key);
+    bind.nowait = 1;
+    bind.arguments = amqp_empty_table;
+    SLUICE_TRY(send_status(amqp_send_method(state_.get(), channel, AMQP_QUEUE_BIND_METHOD, &bind)));
+  }
+  return {};
+}
+
+Status AmqpConnection::send_declare(std::uint16_t channel, const Topology& topology) {
+  for (const ExchangeSpec& exchange : topology.exchanges()) SLUICE_TRY(send_declare(channel, exchange));
+  for (const BoundQueue& queue : topology.queues()) SLUICE_TRY(send_declare(channel, queue));
+  return {};
+}
+
+Status AmqpConnection::send_prefetch(std::uint16_t channel, int prefetch) {
+  amqp_basic_qos_t request{};
+  request.prefetch_count = static_cast<std::uint16_t>(std::clamp(prefetch, 1, 65535));
+  return send_status(amqp_send_method(state_.get(), channel, AMQP_BASIC_QOS_METHOD, &request));
+}
+
+Status AmqpConnection::subscribe(std::uint16_t channel, const std::string& queue,
+                                 const std::string& consumer_tag, bool exclusive) {
+  amqp_basic_consume_t request{};
+  request.queue = bytes_of(queue);
+  request.consumer_tag = bytes_of(consumer_tag);
+  request.exclusive = exclusive ? 1 : 0;
+  request.arguments = amqp_empty_table;
+  return send_status(amqp_send_method(state_.get(), channel, AMQP_BASIC_CONSUME_METHOD, &request));
+}
+
+Status AmqpConnection::abandon(std::uint16_t channel) {
+  amqp_channel_close_t request{};
+  request.reply_code = AMQP_REPLY_SUCCESS;
+  request.reply_text = amqp_cstring_bytes("abandoned");
+  arriving_.erase(channel);
+  return send_status(amqp_send_method(state_.get(), channel, AMQP_CHANNEL_CLOSE_METHOD, &request));
 }
 
 Status AmqpConnection::ack(std::uint16_t channel, std::uint64_t number, bool multiple) {
@@ -320,6 +376,8 @@ Result<Event> AmqpConnection::take_method(const amqp_frame_t_& frame) {
       arriving_[frame.channel] = Assembly{std::move(delivery)};
       return Event{};
     }
+    case AMQP_BASIC_CONSUME_OK_METHOD:
+      return Subscribed{frame.channel};
     case AMQP_BASIC_CANCEL_METHOD:
       return Cancelled{frame.channel};
     case AMQP_CONNECTION_BLOCKED_METHOD:
@@ -348,6 +406,15 @@ Result<Event> AmqpConnection::take_method(const amqp_frame_t_& frame) {
   }
 }
 
+void AmqpConnection::limit_calls(std::chrono::milliseconds longest) {
+  const timeval limit = timeval_of(longest);
+  amqp_set_rpc_timeout(state_.get(), &limit);
+}
+
+std::chrono::seconds AmqpConnection::heartbeat() const {
+  return std::chrono::seconds(amqp_get_heartbeat(state_.get()));
+}
+
 int AmqpConnection::fd() const {
   return amqp_get_sockfd(state_.get());
 }
@@ -359,8 +426,7 @@ bool AmqpConnection::writable() const {
 
 void AmqpConnection::close_politely() {
   if (lost_) return;
-  const timeval patience{1, 0};
-  amqp_set_rpc_timeout(state_.get(), &patience);
+  limit_calls(std::chrono::milliseconds(1000));
   amqp_connection_close(state_.get(), AMQP_REPLY_SUCCESS);
   lost_ = true;
 }

@@ -5,6 +5,7 @@
 // that ends a channel (the broker refused it) leaves that channel closed: open it again before using it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -37,6 +38,9 @@ struct Returned {
 struct Blocked {
   bool blocked = false;
 };
+struct Subscribed {
+  std::uint16_t channel = 0;
+};
 struct Cancelled {
   std::uint16_t channel = 0;
 };
@@ -44,7 +48,8 @@ struct ChannelClosed {
   std::uint16_t channel = 0;
   Error error;
 };
-using Event = std::variant<std::monostate, Confirm, Returned, Delivery, Blocked, Cancelled, ChannelClosed>;
+using Event =
+    std::variant<std::monostate, Confirm, Returned, Delivery, Blocked, Subscribed, Cancelled, ChannelClosed>;
 
 struct QueueInfo {
   std::string name;
@@ -64,12 +69,11 @@ class AmqpConnection {
   // kNotFound, kConflict, kInvalid: the broker refused it and closed the channel.
   Status open_channel(std::uint16_t channel);
   Status select_confirms(std::uint16_t channel);
-  Status set_prefetch(std::uint16_t channel, int prefetch);
+  // Returns once the broker has gone through all that was sent on the channel before.
+  Status catch_up(std::uint16_t channel);
   Status declare_exchange(std::uint16_t channel, const ExchangeSpec& exchange, bool passive);
   Result<QueueInfo> declare_queue(std::uint16_t channel, const QueueSpec& queue, bool passive);
   Status bind(std::uint16_t channel, const BindingSpec& binding);
-  Status consume(std::uint16_t channel, const std::string& queue, const std::string& consumer_tag,
-                 bool exclusive);
   Status cancel(std::uint16_t channel, const std::string& consumer_tag);
   Result<std::uint64_t> purge(std::uint16_t channel, const std::string& queue);
   Status remove_queue(std::uint16_t channel, const std::string& queue);
@@ -79,6 +83,18 @@ class AmqpConnection {
 
   // These only send. They block while the socket's buffer is full: guard them by a SocketWatchdog.
   Status publish(std::uint16_t channel, const Message& message, const std::string& correlation_id);
+  // Declarations without an answer: what is refused comes as a ChannelClosed event, and a queue without a
+  // leader costs no time. The queue needs a name.
+  Status send_declare(std::uint16_t channel, const ExchangeSpec& exchange);
+  Status send_declare(std::uint16_t channel, const BoundQueue& queue);
+  Status send_declare(std::uint16_t channel, const Topology& topology);
+  Status send_prefetch(std::uint16_t channel, int prefetch);
+  // Answered by a Subscribed event, or by none, as from a queue without a leader: waiting for it here would
+  // cost the whole connection, since that is how the library ends a call that takes too long.
+  Status subscribe(std::uint16_t channel, const std::string& queue, const std::string& consumer_tag,
+                   bool exclusive);
+  // Closes a channel without waiting; its number must not be used again.
+  Status abandon(std::uint16_t channel);
   Status ack(std::uint16_t channel, std::uint64_t number, bool multiple);
   Status reject(std::uint16_t channel, std::uint64_t number, bool requeue);
 
@@ -86,6 +102,10 @@ class AmqpConnection {
   // least every heartbeat / 3. kUnavailable: the connection is lost, or the broker closed it.
   Result<Event> next_event();
 
+  // Bounds each call that waits for its answer, from now on.
+  void limit_calls(std::chrono::milliseconds longest);
+  // The interval of heartbeats that was agreed on; zero = none.
+  std::chrono::seconds heartbeat() const;
   int fd() const;
   bool writable() const;  // The socket takes at least a few KiB without blocking.
   // Tells the broker goodbye instead of just hanging up.

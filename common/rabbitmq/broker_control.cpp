@@ -11,6 +11,7 @@ using rabbitmq::QueueInfo;
 
 namespace {
 constexpr std::uint16_t kChannel = 1;
+constexpr std::chrono::milliseconds kLongestCall{60'000};
 
 // Nobody reads this connection between calls, so it can't answer heartbeats; each call finds out by itself
 // whether the connection lives, and is bounded by the RPC's time limit.
@@ -34,11 +35,12 @@ class BrokerControl::Impl {
     MutexLock lock(mutex_);
     for (int attempt = 1;; ++attempt) {
       if (deadline.passed(clock_)) return fail(ErrorCode::kDeadline, "the deadline passed first");
-      const bool reused = ready();
+      const bool reused = ready(deadline);
       if (!connection_) {
         auto opened = connect(deadline);
         if (!opened) return fail(opened.error());
       }
+      connection_->limit_calls(time_left(deadline));
       auto outcome = work(*connection_);
       if (outcome) return outcome;
       if (outcome.error().code == ErrorCode::kUnavailable) {
@@ -53,8 +55,9 @@ class BrokerControl::Impl {
 
  private:
   // True if the connection of an earlier call can be used.
-  bool ready() REQUIRES(mutex_) {
+  bool ready(Deadline deadline) REQUIRES(mutex_) {
     if (!connection_) return false;
+    connection_->limit_calls(time_left(deadline));
     for (;;) {
       const auto event = connection_->next_event();
       if (!event) break;
@@ -67,10 +70,15 @@ class BrokerControl::Impl {
     return false;
   }
 
+  std::chrono::milliseconds time_left(Deadline deadline) const {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.remaining(clock_));
+    return std::clamp(left, std::chrono::milliseconds(1), kLongestCall);
+  }
+
   Status connect(Deadline deadline) REQUIRES(mutex_) {
     RabbitmqConfig bounded = config_;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline.remaining(clock_));
-    bounded.connect_timeout = std::clamp(left, std::chrono::milliseconds(1), bounded.connect_timeout);
+    bounded.connect_timeout = std::min(time_left(deadline), bounded.connect_timeout);
+    bounded.rpc_timeout = time_left(deadline);
     SLUICE_ASSIGN(connection_, AmqpConnection::open(bounded));
     if (const Status opened = connection_->open_channel(kChannel); !opened) {
       connection_.reset();

@@ -7,8 +7,8 @@
 
 namespace sluice::rabbitmq {
 
-std::uint64_t ConfirmWindow::add(SteadyTime deadline, Done done) {
-  sent_.push_back({deadline, std::move(done), std::nullopt});
+std::uint64_t ConfirmWindow::add(SteadyTime now, SteadyTime deadline, Done done) {
+  sent_.push_back({now, deadline, std::move(done), std::nullopt});
   ++unsettled_;
   earliest_ = std::min(earliest_, deadline);
   return first_ + sent_.size() - 1;
@@ -31,6 +31,10 @@ void ConfirmWindow::confirm(std::uint64_t number, bool multiple, bool positive) 
   if (number < first_ || number >= first_ + sent_.size()) return;
   const std::size_t last = number - first_;
   for (std::size_t i = multiple ? 0 : last; i <= last; ++i) settle(sent_[i], positive);
+  forget_settled();
+}
+
+void ConfirmWindow::forget_settled() {
   while (!sent_.empty() && !sent_.front().done) {
     sent_.pop_front();
     ++first_;
@@ -57,14 +61,24 @@ void ConfirmWindow::fail_all(const Error& error) {
   }
 }
 
-bool ConfirmWindow::any_past(SteadyTime now) {
-  if (now < earliest_) return false;
+std::optional<SteadyTime> ConfirmWindow::expire(SteadyTime now) {
+  if (now < earliest_) return std::nullopt;
   // The one with that deadline may be settled long since: look for the earliest that is not.
-  earliest_ = SteadyTime::max();
-  for (const Sent& sent : sent_) {
-    if (sent.done) earliest_ = std::min(earliest_, sent.deadline);
+  std::optional<SteadyTime> newest;
+  SteadyTime next = SteadyTime::max();
+  for (Sent& sent : sent_) {
+    if (!sent.done) continue;
+    if (now < sent.deadline) {
+      next = std::min(next, sent.deadline);
+      continue;
+    }
+    newest = std::max(newest.value_or(sent.at), sent.at);
+    --unsettled_;
+    std::exchange(sent.done, nullptr)(fail(ErrorCode::kOutcomeUnknown, "no confirm by the deadline"));
   }
-  return now >= earliest_;
+  earliest_ = next;
+  forget_settled();
+  return newest;
 }
 
 }  // namespace sluice::rabbitmq

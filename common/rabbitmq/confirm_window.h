@@ -19,7 +19,7 @@ class ConfirmWindow {
   using Done = std::function<void(Status)>;
 
   // The number of the next message on a channel, from 1.
-  std::uint64_t add(SteadyTime deadline, Done done);
+  std::uint64_t add(SteadyTime now, SteadyTime deadline, Done done);
   // A positive confirm of a message that was returned ends it as kNotFound.
   void confirm(std::uint64_t number, bool multiple, bool positive);
   // The broker gave the message back; its confirm follows. `correlation_id` is its number as text.
@@ -30,15 +30,19 @@ class ConfirmWindow {
   std::size_t size() const { return unsettled_; }
   // No unconfirmed message has an earlier deadline (some may have a later one).
   SteadyTime earliest_deadline() const { return earliest_; }
-  bool any_past(SteadyTime now);
+  // Ends those past their deadline as kOutcomeUnknown; a confirm that comes later means nothing. Returns when
+  // the newest of them was sent, if there were any.
+  std::optional<SteadyTime> expire(SteadyTime now);
 
  private:
   struct Sent {
+    SteadyTime at;
     SteadyTime deadline;
     Done done;  // Empty = settled.
     std::optional<Error> returned;
   };
   void settle(Sent& sent, bool positive);
+  void forget_settled();
 
   std::deque<Sent> sent_;
   std::uint64_t first_ = 1;  // The number of sent_.front().

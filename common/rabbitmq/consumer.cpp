@@ -23,8 +23,10 @@ using rabbitmq::WakeFd;
 namespace {
 
 constexpr std::uint16_t kControlChannel = 1;
-constexpr std::uint16_t kFirstLaneChannel = 2;
+constexpr std::uint16_t kLastChannel = 2000;  // RabbitMQ allows 2047.
 constexpr auto kSettled = std::chrono::seconds(5);
+constexpr auto kHeartbeatWrite = std::chrono::seconds(10);  // In which a heartbeat must get out.
+constexpr int kAnswers = 2;  // A subscription is given up after this many times the limit of a single answer.
 constexpr auto kGoodbye = std::chrono::seconds(2);
 
 }  // namespace
@@ -128,13 +130,17 @@ class Consumer::Impl {
 
   // One subscription, on a channel of its own: what the broker closes a channel for ends no other one.
   struct Lane {
-    Lane(Subscription s, std::uint16_t c, Backoff b) : spec(std::move(s)), channel(c), backoff(b) {}
+    Lane(Subscription s, Backoff b) : spec(std::move(s)), backoff(b) {}
     Subscription spec;
-    std::uint16_t channel;
+    std::uint16_t channel = 0;  // 0 = it gets a fresh one.
     Backoff backoff;
     SteadyTime next_try{};
     bool channel_open = false;
+    bool asked = false;  // To be subscribed, at `asked_at`; the answer is open.
+    SteadyTime asked_at{};
     bool subscribed = false;
+    int subscribed_prefetch = 0;  // What the subscription was asked with.
+    bool wants_subscription() const { return !subscribed && !asked && spec.prefetch > 0; }
     std::uint64_t epoch = 0;  // Of the channel: tags of an older one are void.
     std::string queue;        // The broker's name for it.
     std::string consumer_tag;
@@ -149,9 +155,7 @@ class Consumer::Impl {
   // The I/O thread, and what only it calls (and the constructor).
 
   void add_lane(Subscription subscription) {
-    const auto channel = static_cast<std::uint16_t>(kFirstLaneChannel + lanes_.size());
-    lanes_.push_back(
-        std::make_unique<Lane>(std::move(subscription), channel, Backoff(config_.reconnect, rng_)));
+    lanes_.push_back(std::make_unique<Lane>(std::move(subscription), Backoff(config_.reconnect, rng_)));
   }
 
   void run() {
@@ -188,7 +192,11 @@ class Consumer::Impl {
     connection_ = std::move(*opened);
     control_open_ = true;
     connected_at_ = clock_.steady_now();
-    for (const auto& lane : lanes_) lane->next_try = {};
+    last_channel_ = kControlChannel;
+    for (const auto& lane : lanes_) {
+      lane->channel = 0;
+      lane->next_try = {};
+    }
     MutexLock lock(mutex_);
     ++stats_.connects;
     return true;
@@ -196,11 +204,12 @@ class Consumer::Impl {
 
   Status set_up(AmqpConnection& connection) {
     SLUICE_TRY(connection.open_channel(kControlChannel));
-    if (topology_ != nullptr) SLUICE_TRY(connection.declare(kControlChannel, *topology_));
+    if (topology_ != nullptr) SLUICE_TRY(connection.send_declare(kControlChannel, *topology_));
     for (const ExchangeSpec& exchange : exchanges_) {
-      SLUICE_TRY(connection.declare_exchange(kControlChannel, exchange, false));
+      SLUICE_TRY(connection.send_declare(kControlChannel, exchange));
     }
-    return {};
+    // The lanes' channels are others, and what is sent on them is not kept waiting by this one.
+    return connection.catch_up(kControlChannel);
   }
 
   // One round: what was asked for, subscriptions, acks, what came, wait. An error means that the connection
@@ -214,9 +223,10 @@ class Consumer::Impl {
       return lane->subscribed || lane->spec.prefetch == 0;
     });
     note_connected(all);
-    SteadyTime until = clock_.steady_now() + config_.heartbeat / 3;
+    SteadyTime until = clock_.steady_now() + rabbitmq::heartbeat_pause(connection_->heartbeat());
     for (const auto& lane : lanes_) {
-      if (!lane->subscribed && lane->spec.prefetch > 0) until = std::min(until, lane->next_try);
+      if (lane->wants_subscription()) until = std::min(until, lane->next_try);
+      if (lane->asked) until = std::min(until, lane->asked_at + kAnswers * config_.rpc_timeout);
     }
     wake_.wait(connection_->fd(), false, until - clock_.steady_now());
     return {};
@@ -247,14 +257,6 @@ class Consumer::Impl {
       Lane* lane = find_lane(wanted.queue);
       if (lane == nullptr || lane->spec.prefetch == wanted.prefetch) continue;
       lane->spec.prefetch = wanted.prefetch;
-      // The prefetch of a subscription is fixed: end it and, unless paused, begin another. Deliveries under
-      // way belong to the channel and stay valid.
-      if (lane->subscribed) {
-        const SocketWatchdog::Guard guard = guard_rpc();
-        SLUICE_TRY(refused_or_lost(*lane, connection_->cancel(lane->channel, lane->consumer_tag)));
-        lane->subscribed = false;
-      }
-      lane->next_try = {};
     }
     return {};
   }
@@ -282,6 +284,7 @@ class Consumer::Impl {
 
   void close_lane(Lane& lane) {
     lane.channel_open = false;
+    lane.asked = false;
     lane.subscribed = false;
     lane.unacked.clear();
     lane.next_try = clock_.steady_now() + lane.backoff.next();
@@ -289,40 +292,80 @@ class Consumer::Impl {
 
   Status subscribe_lanes() {
     for (const auto& lane : lanes_) {
-      if (lane->subscribed || lane->spec.prefetch == 0 || clock_.steady_now() < lane->next_try) continue;
+      if (lane->subscribed && lane->subscribed_prefetch != lane->spec.prefetch)
+        SLUICE_TRY(unsubscribe_lane(*lane));
+      if (lane->asked && clock_.steady_now() >= lane->asked_at + kAnswers * config_.rpc_timeout) {
+        SLUICE_TRY(give_up_lane(*lane));
+      }
+      if (!lane->wants_subscription() || clock_.steady_now() < lane->next_try) continue;
       const SocketWatchdog::Guard guard = guard_rpc();
       SLUICE_TRY(subscribe_lane(*lane));
     }
     return {};
   }
 
+  // The prefetch of a subscription is fixed: to change it, one ends and, unless paused, another begins.
+  // Deliveries under way belong to the channel and stay valid.
+  Status unsubscribe_lane(Lane& lane) {
+    const SocketWatchdog::Guard guard = guard_rpc();
+    SLUICE_TRY(refused_or_lost(lane, connection_->cancel(lane.channel, lane.consumer_tag)));
+    lane.subscribed = false;
+    lane.next_try = {};
+    return {};
+  }
+
+  // Asks for everything and waits for nothing: what is refused closes the lane's channel.
   Status subscribe_lane(Lane& lane) {
-    // Declared on another channel: a refusal must not end the lane's own, with its unacked deliveries.
-    if (!control_open_) SLUICE_TRY(connection_->open_channel(kControlChannel));
-    control_open_ = true;
-    if (const Status declared = connection_->declare(kControlChannel, lane.spec.queue, &lane.queue);
-        !declared) {
-      if (declared.error().code == ErrorCode::kUnavailable) return declared;
-      control_open_ = false;
-      lane.next_try = clock_.steady_now() + lane.backoff.next();
-      log_.warn_limited("rabbitmq_declaration_refused",
-                        {{"queue", lane.spec.queue.queue.name}, {"error", declared.error().message}});
-      return {};
-    }
     if (!lane.channel_open) {
+      if (lane.channel == 0) {
+        if (last_channel_ == kLastChannel) {
+          return fail(ErrorCode::kUnavailable, "out of channels: connecting anew");
+        }
+        lane.channel = ++last_channel_;
+      }
       SLUICE_TRY(connection_->open_channel(lane.channel));
       lane.channel_open = true;
       lane.epoch = ++epochs_;
       lane.unacked.clear();
     }
+    if (lane.spec.queue.queue.name.empty()) {
+      SLUICE_TRY(make_nameless(lane));
+      if (lane.queue.empty()) return {};
+    } else {
+      lane.queue = lane.spec.queue.queue.name;
+      SLUICE_TRY(connection_->send_declare(lane.channel, lane.spec.queue));
+    }
     lane.consumer_tag = "sluice-" + std::to_string(++subscriptions_);
-    Status status = connection_->set_prefetch(lane.channel, lane.spec.prefetch);
-    if (status)
-      status = connection_->consume(lane.channel, lane.queue, lane.consumer_tag, lane.spec.exclusive);
-    if (!status) return refused_or_lost(lane, std::move(status));
-    lane.subscribed = true;
-    lane.backoff.reset();
-    if (on_subscribed_) on_subscribed_(lane.queue);
+    lane.subscribed_prefetch = lane.spec.prefetch;
+    SLUICE_TRY(connection_->send_prefetch(lane.channel, lane.spec.prefetch));
+    SLUICE_TRY(connection_->subscribe(lane.channel, lane.queue, lane.consumer_tag, lane.spec.exclusive));
+    lane.asked = true;
+    lane.asked_at = clock_.steady_now();
+    return {};
+  }
+
+  // The broker makes up a name, so its answer must be waited for; such a queue has no leader to lose.
+  Status make_nameless(Lane& lane) {
+    if (!control_open_) SLUICE_TRY(connection_->open_channel(kControlChannel));
+    control_open_ = true;
+    lane.queue.clear();
+    const Status declared = connection_->declare(kControlChannel, lane.spec.queue, &lane.queue);
+    if (declared || declared.error().code == ErrorCode::kUnavailable) return declared;
+    control_open_ = false;
+    lane.queue.clear();
+    lane.next_try = clock_.steady_now() + lane.backoff.next();
+    log_.warn_limited("rabbitmq_declaration_refused", {{"error", declared.error().message}});
+    return {};
+  }
+
+  // A queue without a leader gives no answer. Its channel is given up, so that whatever it might still
+  // deliver there goes back; the other lanes go on.
+  Status give_up_lane(Lane& lane) {
+    const SocketWatchdog::Guard guard = guard_rpc();
+    SLUICE_TRY(connection_->abandon(lane.channel));
+    close_lane(lane);
+    lane.channel = 0;
+    log_.warn_limited("rabbitmq_subscription_timeout", {{"queue", lane.queue}});
     return {};
   }
 
@@ -375,18 +418,22 @@ class Consumer::Impl {
   }
 
   Lane* lane_of(std::uint16_t channel) {
-    const std::size_t index = channel - kFirstLaneChannel;
-    return channel >= kFirstLaneChannel && index < lanes_.size() ? lanes_[index].get() : nullptr;
+    for (const auto& lane : lanes_) {
+      if (lane->channel == channel) return lane.get();
+    }
+    return nullptr;
   }
 
   Status read_events() {
-    const SocketWatchdog::Guard guard(watchdog_, connection_->fd(), clock_.steady_now() + config_.heartbeat);
+    const SocketWatchdog::Guard guard(watchdog_, connection_->fd(), clock_.steady_now() + kHeartbeatWrite);
     // Bounded, so that acks go out also while deliveries keep coming.
     for (int count = 0; count < 1000; ++count) {
       SLUICE_ASSIGN(rabbitmq::Event event, connection_->next_event());
       if (std::holds_alternative<std::monostate>(event)) return {};
       if (auto* delivery = std::get_if<Delivery>(&event)) {
         deliver(std::move(*delivery));
+      } else if (const auto* subscribed = std::get_if<rabbitmq::Subscribed>(&event)) {
+        if (Lane* lane = lane_of(subscribed->channel)) note_subscribed(*lane);
       } else if (const auto* cancelled = std::get_if<rabbitmq::Cancelled>(&event)) {
         if (Lane* lane = lane_of(cancelled->channel)) {
           lane->subscribed = false;
@@ -400,13 +447,20 @@ class Consumer::Impl {
           close_lane(*lane);
           log_.warn_limited("rabbitmq_channel_closed",
                             {{"queue", lane->queue}, {"error", closed->error.message}});
-        } else {
+        } else if (closed->channel == kControlChannel) {
           control_open_ = false;
         }
       }
     }
     wake_.wake();
     return {};
+  }
+
+  void note_subscribed(Lane& lane) {
+    lane.asked = false;
+    lane.subscribed = true;
+    lane.backoff.reset();
+    if (on_subscribed_) on_subscribed_(lane.queue);
   }
 
   void deliver(Delivery delivery) {
@@ -428,6 +482,7 @@ class Consumer::Impl {
     control_open_ = false;
     for (const auto& lane : lanes_) {
       lane->channel_open = false;
+      lane->asked = false;
       lane->subscribed = false;
       lane->unacked.clear();
     }
@@ -464,6 +519,7 @@ class Consumer::Impl {
   SteadyTime connected_at_{};
   std::unique_ptr<AmqpConnection> connection_;
   bool control_open_ = false;
+  std::uint16_t last_channel_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::uint64_t epochs_ = 0;
   std::uint64_t subscriptions_ = 0;

@@ -64,7 +64,8 @@ class Consumer {
   Consumer& operator=(const Consumer&) = delete;
 
   void start();
-  // Ends the thread within a bounded time (a few seconds at worst), sending the acks that were asked for
+  // Ends the thread within a bounded time (a second or two; while it connects to a broker that hangs, up to
+  // the time limits of connecting), sending the acks that were asked for
   // before. No callback runs after it returned. May be called twice, or before start().
   void stop();
 

@@ -26,6 +26,7 @@ constexpr std::size_t kNameMax = 255;             // AMQP's short string.
 constexpr std::size_t kSendAtOnce = 64;           // Messages between two looks at what the broker says.
 constexpr auto kDrain = std::chrono::seconds(1);  // For confirms on the way, when stopping.
 constexpr auto kSettled = std::chrono::seconds(5);
+constexpr auto kHeartbeatWrite = std::chrono::seconds(10);  // In which a heartbeat must get out.
 constexpr auto kGrace = std::chrono::milliseconds(250);
 
 Status check_names(const Message& message) {
@@ -222,7 +223,7 @@ class Publisher::Impl {
 
   Status set_up(AmqpConnection& connection) {
     SLUICE_TRY(connection.open_channel(kChannel));
-    if (limits_.topology != nullptr) SLUICE_TRY(connection.declare(kChannel, *limits_.topology));
+    if (limits_.topology != nullptr) SLUICE_TRY(connection.send_declare(kChannel, *limits_.topology));
     return connection.select_confirms(kChannel);
   }
 
@@ -232,10 +233,16 @@ class Publisher::Impl {
     SLUICE_TRY(send_waiting(stuck));
     SLUICE_TRY(read_events());
     const SteadyTime now = clock_.steady_now();
-    if (window_.any_past(now)) {
-      return fail(ErrorCode::kUnavailable, "no confirm by the deadline");
+    const std::size_t before = window_.size();
+    if (const auto sent = window_.expire(now)) {
+      MutexLock lock(mutex_);
+      stats_.unknown += before - window_.size();
+      // While others are confirmed it is the queue that hangs; silence means that the broker or the network
+      // does.
+      if (last_confirm_ <= *sent) return fail(ErrorCode::kUnavailable, "no confirm by the deadline");
     }
-    SteadyTime until = std::min(window_.earliest_deadline(), now + config_.heartbeat / 3);
+    SteadyTime until =
+        std::min(window_.earliest_deadline(), now + rabbitmq::heartbeat_pause(connection_->heartbeat()));
     bool more = false;
     {
       MutexLock lock(mutex_);
@@ -275,7 +282,7 @@ class Publisher::Impl {
       if (!connection_->writable()) break;
       Waiting next = std::move(taken.front());
       taken.pop_front();
-      const std::uint64_t number = window_.add(next.deadline, std::move(next.done));
+      const std::uint64_t number = window_.add(now, next.deadline, std::move(next.done));
       const SocketWatchdog::Guard guard(watchdog_, connection_->fd(), next.deadline);
       status = connection_->publish(kChannel, next.message, std::to_string(number));
     }
@@ -288,12 +295,13 @@ class Publisher::Impl {
   }
 
   Status read_events() {
-    const SocketWatchdog::Guard guard(watchdog_, connection_->fd(), clock_.steady_now() + config_.heartbeat);
+    const SocketWatchdog::Guard guard(watchdog_, connection_->fd(), clock_.steady_now() + kHeartbeatWrite);
     for (;;) {
       SLUICE_ASSIGN(const rabbitmq::Event event, connection_->next_event());
       if (std::holds_alternative<std::monostate>(event)) return {};
       if (const auto* confirm = std::get_if<rabbitmq::Confirm>(&event)) {
         const std::size_t before = window_.size();
+        last_confirm_ = clock_.steady_now();
         window_.confirm(confirm->number, confirm->multiple, confirm->positive);
         MutexLock lock(mutex_);
         (confirm->positive ? stats_.confirmed : stats_.refused) += before - window_.size();
@@ -400,6 +408,7 @@ class Publisher::Impl {
   Backoff backoff_;
   SteadyTime next_attempt_{};
   SteadyTime connected_at_{};
+  SteadyTime last_confirm_{};
   std::unique_ptr<AmqpConnection> connection_;
   ConfirmWindow window_;
   SocketWatchdog watchdog_;

@@ -62,7 +62,8 @@ class Publisher {
   Publisher& operator=(const Publisher&) = delete;
 
   void start();
-  // Ends the thread within a bounded time (a few seconds at worst); what was sent and unconfirmed ends as
+  // Ends the thread within a bounded time (a second or two; while it connects to a broker that hangs, up to
+  // the time limits of connecting); what was sent and unconfirmed ends as
   // kOutcomeUnknown. May be called twice, or before start().
   void stop();
 

@@ -33,4 +33,11 @@ void WakeFd::wait(int socket, bool write, std::chrono::nanoseconds longest) {
   [[maybe_unused]] const ssize_t taken = read(fd_, &count, sizeof count);
 }
 
+std::chrono::milliseconds heartbeat_pause(std::chrono::seconds heartbeat) {
+  // The library wants to send one after half the time.
+  const std::chrono::milliseconds third = std::chrono::milliseconds(heartbeat) / 3;
+  constexpr std::chrono::milliseconds kLongest{10'000};
+  return third.count() == 0 ? kLongest : std::min(third, kLongest);
+}
+
 }  // namespace sluice::rabbitmq

@@ -21,4 +21,8 @@ class WakeFd {
   const int fd_;
 };
 
+// How often an I/O thread has to look after a connection whose agreed heartbeat is this, though nothing
+// happens.
+std::chrono::milliseconds heartbeat_pause(std::chrono::seconds heartbeat);
+
 }  // namespace sluice::rabbitmq

@@ -163,8 +163,8 @@ TEST_F(RabbitmqContract, APausedQueueRestsAndOthersGoOn) {
   ASSERT_TRUE(publisher->publish(message(quiet, "held"), soon()));
   ASSERT_TRUE(inbox.wait_for(1));
   consumer.set_prefetch(quiet.queue.name, 0);
-  // Done in the order asked for: once this tag was looked at, the pause holds. (The broker itself still counts
-  // a consumer that has something unacked.)
+  // Done in the order asked for: once this tag was looked at, the pause holds. (The broker itself still
+  // counts a consumer that has something unacked.)
   consumer.ack(DeliveryTag{});
   ASSERT_TRUE(eventually([&] { return consumer.stats().stale_acks == 1; }));
   ASSERT_TRUE(publisher->publish(message(quiet, "waits"), soon()));

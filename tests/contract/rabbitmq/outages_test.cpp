@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -152,6 +153,67 @@ TEST_F(RabbitmqContract, AHungBrokerHoldsNobodyPastTheDeadline) {
   EXPECT_LT(took, 1.6);
   kill(broker, SIGCONT);
   EXPECT_TRUE(publisher->wait_ready(parts().in(seconds(30))));
+}
+
+TEST_F(RabbitmqContract, AQueueWithoutALeaderHoldsUpNoOther) {
+  SLUICE_REQUIRE_OWN_STACK();
+  const BoundQueue good = make_queue("good"), stuck = make_queue("stuck");
+  const auto publisher = make_publisher();
+  ASSERT_TRUE(publisher->publish(message(stuck, "later"), soon()));
+  const std::string leader =
+      "(whereis(list_to_atom(\"" + rabbitmq_config().vhost + "_" + stuck.queue.name + "\"))).";
+  ASSERT_TRUE(stack("rabbitmqctl eval 'sys:suspend" + leader + "'"));
+  RabbitmqConfig config = rabbitmq_config();
+  config.rpc_timeout = milliseconds(1000);
+  ConsumerConfig subscriptions;
+  subscriptions.subscriptions = {{stuck, 10, false}, {good, 10, false}};
+  Inbox inbox;
+  Consumer consumer(
+      config, subscriptions, [&](Delivery&& delivery) { inbox.take(std::move(delivery)); }, parts().clock,
+      parts().rng, parts().log);
+  consumer.start();
+  // Long enough for several attempts at the stuck one.
+  const SteadyTime until = parts().clock.steady_now() + seconds(5);
+  std::size_t sent = 0;
+  while (parts().clock.steady_now() < until) {
+    ASSERT_TRUE(publisher->publish(message(good, "now"), soon()));
+    ASSERT_TRUE(inbox.wait_for(++sent));
+    consumer.ack(inbox.tag_of(sent - 1));
+  }
+  EXPECT_FALSE(consumer.connected());
+  EXPECT_EQ(consumer.stats().connects, 1u);
+  for (const Delivery& delivery : inbox.all()) EXPECT_FALSE(delivery.redelivered);
+  ASSERT_TRUE(stack("rabbitmqctl eval 'sys:resume" + leader + "'"));
+  ASSERT_TRUE(consumer.wait_connected(parts().in(seconds(30))));
+  ASSERT_TRUE(inbox.wait_for(sent + 1));
+  EXPECT_EQ(inbox.all().back().body, "later");
+}
+
+TEST_F(RabbitmqContract, AQueueThatConfirmsNothingCostsNoOtherItsConfirm) {
+  SLUICE_REQUIRE_OWN_STACK();
+  const BoundQueue good = make_queue("good"), stuck = make_queue("stuck");
+  const auto publisher = make_publisher();
+  // The first message to a queue makes the broker register us with its leader, for which it stops the
+  // channel.
+  ASSERT_TRUE(publisher->publish(message(stuck, "w"), soon()));
+  const std::string leader =
+      "(whereis(list_to_atom(\"" + rabbitmq_config().vhost + "_" + stuck.queue.name + "\"))).";
+  ASSERT_TRUE(stack("rabbitmqctl eval 'sys:suspend" + leader + "'"));
+  std::atomic<int> unknown{0};
+  for (int i = 0; i < 3; ++i) {
+    publisher->publish_async(message(stuck, "x"), parts().in(milliseconds(500)), [&](Status status) {
+      if (!status && status.error().code == ErrorCode::kOutcomeUnknown) ++unknown;
+    });
+  }
+  std::size_t sent = 0;
+  while (unknown < 3) {
+    const Status status = publisher->publish(message(good, "y"), soon());
+    ASSERT_TRUE(status) << status.error().message;
+    ASSERT_LT(++sent, 100'000u);
+  }
+  EXPECT_EQ(publisher->stats().connects, 1u);
+  EXPECT_TRUE(stack("rabbitmqctl eval 'sys:resume" + leader + "'"));
+  EXPECT_TRUE(publisher->publish(message(stuck, "z"), soon()));
 }
 
 TEST_F(RabbitmqContract, AnIdleConnectionLives) {

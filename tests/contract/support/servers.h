@@ -36,7 +36,8 @@ bool eventually(const std::function<bool()>& condition,
 struct Parts {
   SystemClock clock;
   SystemRng rng;
-  Log log{"contract-test", LogLevel::kError, clock};
+  Log log{"contract-test", std::getenv("SLUICE_TEST_LOG") != nullptr ? LogLevel::kDebug : LogLevel::kError,
+          clock};
   Deadline in(std::chrono::milliseconds time) const { return Deadline::in(clock, time); }
 };
 Parts& parts();

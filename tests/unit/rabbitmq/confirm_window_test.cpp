@@ -14,7 +14,7 @@ class ConfirmWindowTest : public ::testing::Test {
  protected:
   std::uint64_t add(int deadline_s = 10) {
     const std::uint64_t number = ++added_;
-    EXPECT_EQ(window_.add(start_ + seconds(deadline_s),
+    EXPECT_EQ(window_.add(start_ + seconds(added_), start_ + seconds(deadline_s),
                           [this, number](Status status) { ended_[number].push_back(status); }),
               number);
     return number;
@@ -91,21 +91,29 @@ TEST_F(ConfirmWindowTest, ALostChannelEndsAllOpenOnesAndCountsAnew) {
   EXPECT_EQ(outcome(1), "ok");
 }
 
-TEST_F(ConfirmWindowTest, OnlyAnOpenMessageIsPastItsDeadline) {
-  add(5), add(20);
-  EXPECT_FALSE(window_.any_past(start_ + seconds(4)));
+TEST_F(ConfirmWindowTest, OnlyOpenMessagesExpireAndEachOnce) {
+  add(5), add(20), add(6), add(6);
+  EXPECT_EQ(window_.expire(start_ + seconds(4)), std::nullopt);
   window_.confirm(1, false, true);
-  EXPECT_FALSE(window_.any_past(start_ + seconds(6)));
-  EXPECT_EQ(window_.earliest_deadline(), start_ + seconds(20));
-  EXPECT_TRUE(window_.any_past(start_ + seconds(20)));
+  EXPECT_EQ(window_.expire(start_ + seconds(5)), std::nullopt);
+  EXPECT_EQ(window_.earliest_deadline(), start_ + seconds(6));
+  EXPECT_EQ(window_.expire(start_ + seconds(6)), start_ + seconds(4));  // The newest was sent as the fourth.
+  EXPECT_EQ(outcome(3), "outcome_unknown");
+  EXPECT_EQ(outcome(4), "outcome_unknown");
+  EXPECT_EQ(outcome(2), "");
+  window_.confirm(4, true, true);  // Too late for two of them, and in time for one.
+  EXPECT_EQ(outcome(2), "ok");
+  EXPECT_EQ(outcome(3), "outcome_unknown");
+  EXPECT_EQ(window_.size(), 0u);
+  EXPECT_EQ(window_.earliest_deadline(), SteadyTime::max());
 }
 
 TEST_F(ConfirmWindowTest, AnEndingMayAddTheNextMessage) {
   int chained = 0;
   std::function<void(Status)> again = [&](Status) {
-    if (++chained < 3) window_.add(start_, again);
+    if (++chained < 3) window_.add(start_, start_, again);
   };
-  window_.add(start_, again);
+  window_.add(start_, start_, again);
   for (std::uint64_t number = 1; number <= 3; ++number) window_.confirm(number, false, true);
   EXPECT_EQ(chained, 3);
 }
