@@ -76,11 +76,7 @@ build() {
       fail "the build could not be configured; all of its output is in $BUILD_LOG"
     fi
   fi
-  if [[ -t 1 ]]; then
-    cmake --build "$BUILD" --parallel "$(jobs_max)" 2>&1 | tee "$BUILD_LOG" | show_build || failed=1
-  else
-    cmake --build "$BUILD" --parallel "$(jobs_max)" >"$BUILD_LOG" 2>&1 || failed=1
-  fi
+  cmake --build "$BUILD" --parallel "$(jobs_max)" 2>&1 | tee "$BUILD_LOG" | show_build || failed=1
   if ((failed)); then
     grep -A15 -E '^FAILED|error:' "$BUILD_LOG" | tail -n 40 >&2 || tail -n 40 "$BUILD_LOG" >&2
     fail "the build failed; all of its output is in $BUILD_LOG"
@@ -88,14 +84,23 @@ build() {
   echo '  up to date in build/release'
 }
 
-# Ninja's progress on one line.
+# Ninja's progress: on one line of a terminal, a line for each tenth elsewhere.
 show_build() {
-  local line width
+  local line width tenth shown=0
   width=$(tput cols 2>/dev/null || echo 80)
   while IFS= read -r line; do
-    [[ $line == \[* ]] && printf '\r\033[K  %.*s' $((width - 4)) "$line"
+    [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] || continue
+    if [[ -t 1 ]]; then
+      printf '\r\033[K  %.*s' $((width - 4)) "$line"
+    else
+      tenth=$((10 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+      ((tenth > shown)) && printf '  %s\n' "${BASH_REMATCH[0]}"
+      shown=$tenth
+    fi
   done
-  printf '\r\033[K'
+  if [[ -t 1 ]]; then
+    printf '\r\033[K'
+  fi
 }
 
 make_model() {
