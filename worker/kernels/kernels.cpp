@@ -1,5 +1,9 @@
 #include "worker/kernels/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <vector>
 
 #include "worker/kernels/tables.h"
@@ -7,13 +11,21 @@
 namespace sluice::kernels {
 namespace {
 
+#if defined(__x86_64__)
+// Not among the names that every compiler's __builtin_cpu_supports knows. It uses AVX's registers, so AVX's
+// check covers what the operating system saves.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 std::vector<const KernelSet*> usable_sets() {
   std::vector<const KernelSet*> sets;
 #if defined(__x86_64__)
   // These ask the operating system too (XGETBV): a CPU whose wide registers aren't saved doesn't count.
   __builtin_cpu_init();
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   const bool avx512_vnni = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vnni");

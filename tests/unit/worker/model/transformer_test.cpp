@@ -96,6 +96,7 @@ TEST_P(AnyModel, ASequenceDoesNotDependOnItsBatchMates) {
     expected.push_back(one_by_one(sequences.back()));
   }
   std::vector<ops::KvPages> pages;
+  pages.reserve(sequences.size());
   for (const auto& ids : sequences) pages.push_back(*cache_->reserve(ids.size()));
   // All in step, each step one token of every sequence but a chunk of one of them.
   std::vector<std::size_t> at(sequences.size(), 0);

@@ -30,6 +30,7 @@ std::map<std::int32_t, double> shares(SamplerConfig config, const std::vector<fl
 
 std::vector<float> logs(const std::vector<double>& probabilities) {
   std::vector<float> out;
+  out.reserve(probabilities.size());
   for (double p : probabilities) out.push_back(static_cast<float>(std::log(p)));
   return out;
 }
