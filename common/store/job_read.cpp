@@ -1,5 +1,7 @@
 // Reading jobs, and what the dispatcher asks.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "common/store/job_rows.h"
 #include "common/store/mysql_job_store.h"
@@ -84,18 +86,22 @@ Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, 
 }
 
 Status MysqlJobStore::mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) {
-  if (tasks.empty()) return {};
-  std::vector<std::string_view> ids;
-  ids.reserve(tasks.size());
-  for (const TaskRef& task : tasks) ids.push_back(task.id.value);
-  std::sort(ids.begin(), ids.end());
-  // Not conditional on the attempt: at worst a job that was requeued meanwhile is looked at a little later.
-  Sql sql("UPDATE job SET publish_due = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND");
-  sql.bind(std::chrono::duration_cast<std::chrono::microseconds>(rules_.republish_after).count());
-  if (published) sql.text(", published_at = UTC_TIMESTAMP(6), publishes = publishes + 1");
-  sql.text(" WHERE state = 'queued' AND id IN ").list(ids);
-  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
-  if (!done) return fail(done.error());
+  // By (generation, attempt), mostly one: a job that was started and requeued meanwhile has its own time to
+  // run again.
+  std::map<std::pair<std::int64_t, int>, std::vector<std::string_view>> groups;
+  for (const TaskRef& task : tasks) groups[{task.generation, task.attempt}].push_back(task.id.value);
+  for (auto& [start, ids] : groups) {
+    std::sort(ids.begin(), ids.end());
+    Sql sql("UPDATE job SET publish_due = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND");
+    sql.bind(std::chrono::duration_cast<std::chrono::microseconds>(rules_.republish_after).count());
+    if (published) sql.text(", published_at = UTC_TIMESTAMP(6), publishes = publishes + 1");
+    sql.text(" WHERE state = 'queued' AND generation = ? AND attempt = ? AND id IN ")
+        .bind(start.first)
+        .bind(start.second)
+        .list(ids);
+    auto done = pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
+    if (!done) return fail(done.error());
+  }
   return {};
 }
 

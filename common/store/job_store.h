@@ -139,7 +139,7 @@ class JobStore {
                                                  std::span<const int> shards, int limit,
                                                  Deadline deadline) = 0;
   // They were published (or, with `published` false, need not be yet): look again after
-  // `rules.republish_after`.
+  // `rules.republish_after`. A job that was started since then is left alone.
   virtual Status mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) = 0;
 
   // --- worker ---

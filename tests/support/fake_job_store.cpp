@@ -214,6 +214,8 @@ Status FakeJobStore::mark_tasks(std::span<const TaskRef> tasks, bool published, 
   for (const TaskRef& task : tasks) {
     const auto found = rows_.find(task.id.value);
     if (found == rows_.end() || found->second.job.state != JobState::kQueued) continue;
+    if (found->second.job.generation != task.generation || found->second.job.attempt != task.attempt)
+      continue;
     found->second.publish_due_us = now_us() + us(rules_.republish_after);
     if (published) found->second.published_us = now_us();
   }

@@ -443,6 +443,21 @@ TYPED_TEST(JobStoreContract, AMarkedTaskComesBackWhileItIsStillQueued) {
   EXPECT_GE(this->due()[0].published_ms_ago, 11'000);
 }
 
+TYPED_TEST(JobStoreContract, AMarkThatComesLateLeavesALaterStartAlone) {
+  const JobId id = this->submit();
+  const auto claimed = this->claim(id);
+  ASSERT_THAT(claimed, SizeIs(1));
+  // Published, claimed and given back before the mark.
+  const std::vector<Ending> endings = {{claimed[0].ref, kWorker, Released{}}};
+  ASSERT_TRUE(this->jobs().finish(endings, this->soon()).has_value());
+  const std::vector<TaskRef> marked = {{id, 1, 0}};
+  ASSERT_TRUE(this->jobs().mark_tasks(marked, true, this->soon()).has_value());
+  const auto due = this->due();
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].ref.attempt, 1);
+  EXPECT_EQ(due[0].published_ms_ago, -1);
+}
+
 TYPED_TEST(JobStoreContract, ListsRunFromNewToOldWithCursorAndFilters) {
   std::vector<JobId> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(this->submit());
