@@ -1,0 +1,58 @@
+#include "bench/load/requests.h"
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace sluice::bench {
+
+namespace {
+
+using nlohmann::json;
+
+Result<std::vector<json>> read_prompts(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<json> prompts;
+  for (std::string line; std::getline(file, line);) {
+    const json object = json::parse(line, nullptr, false);
+    if (object.is_object() && object.contains("messages"))
+      prompts.push_back({{"messages", object["messages"]}});
+  }
+  if (prompts.empty()) return fail(ErrorCode::kInvalid, path + ": no line with messages");
+  return prompts;
+}
+
+// Every job its own text, so that no cache answers for the engine.
+json made_up(int number, int bytes) {
+  std::string text = "job " + std::to_string(number) + ":";
+  while (static_cast<int>(text.size()) < bytes) text += " lorem";
+  return {{"prompt", text}};
+}
+
+}  // namespace
+
+Result<std::vector<Submission>> make_submissions(const Options& options) {
+  std::vector<json> prompts;
+  if (!options.prompts.empty()) {
+    SLUICE_ASSIGN(prompts, read_prompts(options.prompts));
+  }
+  std::vector<Submission> submissions;
+  for (int first = 0; first < options.jobs; first += options.batch) {
+    Submission submission;
+    submission.jobs = std::min(options.batch, options.jobs - first);
+    json requests = json::array();
+    for (int number = first; number < first + submission.jobs; ++number) {
+      json request = prompts.empty() ? made_up(number, options.prompt_bytes)
+                                     : prompts[static_cast<std::size_t>(number) % prompts.size()];
+      request["parameters"] = {{"max_tokens", options.max_tokens}};
+      request["priority"] = options.priority;
+      requests.push_back(std::move(request));
+    }
+    const json body = options.batch == 1 ? requests.front() : json{{"requests", std::move(requests)}};
+    submission.body = body.dump();
+    submissions.push_back(std::move(submission));
+  }
+  return submissions;
+}
+
+}  // namespace sluice::bench
