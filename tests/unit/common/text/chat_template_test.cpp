@@ -376,6 +376,7 @@ TEST(ChatTemplate, LongConversationsFitTheBudget) {
   const auto chat_template = ChatTemplate::parse(testing_text::test_data("qwen3_like.jinja"));
   ASSERT_TRUE(chat_template);
   std::vector<ChatMessage> messages;
+  messages.reserve(5000);
   for (int i = 0; i < 5000; ++i)
     messages.push_back({i % 2 == 0 ? "user" : "assistant", std::string(200, 'x')});
   const auto text = chat_template->render(messages, {});

@@ -16,7 +16,6 @@ using testing_text::Bytes;
 using testing_text::GgufBytes;
 using testing_text::kArray;
 using testing_text::kBool;
-using testing_text::kI32;
 using testing_text::kString;
 using testing_text::kU32;
 using testing_text::kU64;

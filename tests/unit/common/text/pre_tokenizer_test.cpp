@@ -8,7 +8,6 @@
 namespace sluice {
 namespace {
 
-using testing::ElementsAre;
 using Pieces = std::vector<std::string>;
 
 Pieces split(std::string_view name, std::string_view text) {

@@ -180,6 +180,7 @@ TEST(TinyTokenizer, ServesManyThreadsAtOnce) {
   const std::string text = reference().at("tokenizer").at(4).at("text").get<std::string>();
   const auto expected = tiny().encode(text);
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::vector<int> wrong(4, 0);
   for (int& count : wrong) {
     threads.emplace_back([&] {
