@@ -7,6 +7,8 @@ namespace sluice::producer {
 
 namespace {
 
+constexpr std::size_t kModelNameBytesMax = 128;  // Of the column job.model.
+
 class NativeModel final : public ServedModel {
  public:
   explicit NativeModel(ModelText text) : text_(std::move(text)) {}
@@ -38,6 +40,9 @@ Result<std::unique_ptr<ServedModel>> open_model_file(const std::string& path) {
   SLUICE_ASSIGN(ModelText text, ModelText::open(path));
   if (text.context_length() == 0) {
     return fail(ErrorCode::kInvalid, path + ": the file does not say how long its context is");
+  }
+  if (text.name().empty() || text.name().size() > kModelNameBytesMax) {
+    return fail(ErrorCode::kInvalid, path + ": the model's name (general.name) must have 1 to 128 bytes");
   }
   return std::unique_ptr<ServedModel>(std::make_unique<NativeModel>(std::move(text)));
 }

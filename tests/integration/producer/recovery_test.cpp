@@ -299,10 +299,13 @@ class ProducerCrash : public ProducerRecovery {
 };
 
 TEST_F(ProducerCrash, BeforeTheCommitNothingWasPromised) {
-  start_binary("producer.before_commit");
-  EXPECT_EQ(binary_client().post("/v1/jobs", {{"prompt", "x"}}).status, 0);
-  EXPECT_EQ(wait_death(), SIGKILL);
-  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 0);
+  for (const std::string point : {"producer.before_commit", "store.submit_before_commit"}) {
+    SCOPED_TRACE(point);
+    start_binary(point);
+    EXPECT_EQ(binary_client().post("/v1/jobs", {{"prompt", "x"}}).status, 0);
+    EXPECT_EQ(wait_death(), SIGKILL);
+    EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 0);
+  }
 }
 
 TEST_F(ProducerCrash, AfterTheCommitTheJobRunsThoughNobodyHeardOfIt) {
