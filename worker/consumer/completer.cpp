@@ -191,7 +191,8 @@ void Completer::refuse(JobEnd&& end, const Error& error, std::vector<JobEnd>& un
     return;
   }
   ++end.refusals;
-  log_.error("ending_refused", {{"start", end.key}, {"message", error.message}, {"refusals", end.refusals}});
+  log_.error("ending_refused",
+             {{"start", end.key}, {"code", error_code_name(error.code)}, {"refusals", end.refusals}});
   if (end.refusals <= 2) {
     end.how = refused(end.refusals);
     unanswered.push_back(std::move(end));
@@ -215,13 +216,15 @@ void Completer::answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& 
       outcome = job_state_name(answers[i].job->state);
     }
     metrics_.jobs.with({outcome}).add();
-    if (const auto* failed = std::get_if<Failed>(&ends[i].how)) {
-      log_.info("job_failed", {{"start", ends[i].key}, {"outcome", outcome}, {"code", failed->error.code}});
-    } else {
-      log_.debug("job_ended", {{"start", ends[i].key}, {"outcome", outcome}});
-    }
     if (answers[i].job) ended.push_back(std::move(*answers[i].job));
-    if (const auto job = held_.remove(ends[i].key); job && !job->acked) tags.push_back(job->tag);
+    const auto job = held_.remove(ends[i].key);
+    if (!job->acked) tags.push_back(job->tag);
+    const Log log = log_.with({{"job_id", job->ref.id.value}, {"attempt", job->ref.attempt}});
+    if (const auto* failed = std::get_if<Failed>(&ends[i].how)) {
+      log.info("job_failed", {{"outcome", outcome}, {"code", failed->error.code}});
+    } else {
+      log.debug("job_ended", {{"outcome", outcome}});
+    }
   }
   on_settled_();
   if (!ended.empty()) {

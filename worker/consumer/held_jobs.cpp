@@ -60,19 +60,19 @@ std::vector<TaskRef> HeldJobs::refs() const {
   return refs;
 }
 
-std::vector<std::string> HeldJobs::mark_lost(const std::vector<TaskRef>& asked,
-                                             const std::vector<TaskRef>& still_ours) {
+std::vector<TaskRef> HeldJobs::mark_lost(const std::vector<TaskRef>& asked,
+                                         const std::vector<TaskRef>& still_ours) {
   std::set<std::string> ours;
   for (const TaskRef& ref : still_ours) ours.insert(start_key(ref));
-  std::vector<std::string> lost;
+  std::vector<TaskRef> lost;
   MutexLock lock(mutex_);
   for (const TaskRef& ref : asked) {
-    std::string key = start_key(ref);
+    const std::string key = start_key(ref);
     if (ours.contains(key)) continue;
     const auto found = jobs_.find(key);
     if (found == jobs_.end() || found->second.ending || found->second.lost) continue;
     found->second.lost = true;
-    lost.push_back(std::move(key));
+    lost.push_back(ref);
   }
   return lost;
 }

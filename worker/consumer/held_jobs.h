@@ -39,10 +39,9 @@ class HeldJobs {
   std::optional<HeldJob> begin_ending(const std::string& key);
   // All but the lost ones.
   std::vector<TaskRef> refs() const;
-  // The keys of those among `asked` that the store no longer leases to us. Those whose ending is being
-  // written are left out, and each is told once.
-  std::vector<std::string> mark_lost(const std::vector<TaskRef>& asked,
-                                     const std::vector<TaskRef>& still_ours);
+  // Those among `asked` that the store no longer leases to us. Those whose ending is being written are left
+  // out, and each is told once.
+  std::vector<TaskRef> mark_lost(const std::vector<TaskRef>& asked, const std::vector<TaskRef>& still_ours);
   // Those received before `before` whose messages are not acked; they count as acked from now on.
   std::vector<DeliveryTag> ack_older(SteadyTime before);
 

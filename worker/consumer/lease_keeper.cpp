@@ -27,10 +27,10 @@ Duration LeaseKeeper::beat() {
     const auto ours = store_.heartbeat(config_.worker_id, asked, Deadline::in(clock_, config_.store_timeout));
     metrics_.heartbeat_seconds.observe(std::chrono::duration<double>(clock_.steady_now() - begin).count());
     if (ours) {
-      for (const std::string& key : held_.mark_lost(asked, *ours)) {
+      for (const TaskRef& start : held_.mark_lost(asked, *ours)) {
         metrics_.lost_leases.add();
-        log_.info("lease_lost", {{"start", key}});
-        batcher_.cancel(key);
+        log_.info("lease_lost", {{"job_id", start.id.value}, {"attempt", start.attempt}});
+        batcher_.cancel(start_key(start));
       }
     } else {
       metrics_.store_errors.with({"heartbeat"}).add();
