@@ -12,7 +12,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT" || exit 1
 STACK=deploy/local/stack
 STACK_NAME=test-$$
-OUT=$ROOT/build/test-results
+RESULTS=$ROOT/build/test-results
+OUT=$RESULTS/$$  # runs at the same time keep apart
 FULL=0
 ONLY=
 INSTALL=1
@@ -33,8 +34,8 @@ while (($#)); do
   shift
 done
 
-rm -rf "$OUT"
 mkdir -p "$OUT"
+find "$RESULTS" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -rf {} +
 TOTALS=$OUT/totals
 : >"$TOTALS"
 FAILED_STAGES=()
@@ -219,22 +220,28 @@ finish() {
   ((failed == 0 && ${#FAILED_STAGES[@]} == 0))
 }
 
-if ((INSTALL)) && ! stage install deploy/install.sh; then
-  broken 'not everything that is needed is installed'
+# A function, so that all of this file is read before anything of it runs.
+main() {
+  if ((INSTALL)) && ! stage install deploy/install.sh; then
+    broken 'not everything that is needed is installed'
+    finish
+    return 1
+  fi
+  if ! stage build build test all; then
+    finish
+    return 1
+  fi
+  stage tidy run_python tests/tidy
+  stage unit run_ctest test unit -j "$(nproc)"
+  stage contract servers run_ctest test contract -j1
+  stage integration servers run_ctest test integration -j1
+  stage e2e run_e2e
+  stage stack run_python tests/stack
+  stage asan sanitizers asan-ubsan
+  stage tsan sanitizers tsan
+  ((FULL)) && stage bench run_benches
   finish
-  exit 1
-fi
-if ! stage build build test all; then
-  finish
-  exit 1
-fi
-stage tidy run_python tests/tidy
-stage unit run_ctest test unit -j "$(nproc)"
-stage contract servers run_ctest test contract -j1
-stage integration servers run_ctest test integration -j1
-stage e2e run_e2e
-stage stack run_python tests/stack
-stage asan sanitizers asan-ubsan
-stage tsan sanitizers tsan
-((FULL)) && stage bench run_benches
-finish
+}
+
+main
+exit
