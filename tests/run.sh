@@ -6,6 +6,7 @@
 # Stages: build tidy unit contract integration e2e stack asan tsan; with --full also bench and the slow tests
 # (label `full`), and integration under the sanitizers. Servers are private ones of deploy/local/stack,
 # ended and deleted at the end, whatever happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
+# shellcheck disable=SC2317  # functions are called by name, by way of `stage` and `call`
 set -uo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -61,7 +62,6 @@ stack_down() {
   "$STACK" down --name "$STACK_NAME" --purge >/dev/null
 }
 
-# shellcheck disable=SC2317  # called by the trap
 interrupted() {
   if [[ -n $CHILD ]]; then
     kill -TERM -- "-$CHILD" 2>/dev/null
@@ -154,7 +154,6 @@ servers() {
   call with_settings "$@"
 }
 
-# shellcheck disable=SC2317  # called by servers, in a subshell
 with_settings() {
   local settings
   trap - EXIT
