@@ -1,6 +1,7 @@
 #include "common/rabbitmq/broker_control.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "common/rabbitmq/amqp_connection.h"
 
@@ -30,8 +31,8 @@ class BrokerControl::Impl {
   // Runs `work` on a living connection with an open channel. A connection that died while idle is replaced
   // once: every operation here may be repeated.
   template <class Work>
-  auto run(Deadline deadline, const Work& work) EXCLUDES(mutex_)
-      -> decltype(work(std::declval<AmqpConnection&>())) {
+  std::invoke_result_t<const Work&, AmqpConnection&> run(Deadline deadline, const Work& work)
+      EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     for (int attempt = 1;; ++attempt) {
       if (deadline.passed(clock_)) return fail(ErrorCode::kDeadline, "the deadline passed first");

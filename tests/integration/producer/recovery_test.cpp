@@ -277,14 +277,7 @@ class ProducerCrash : public ProducerRecovery {
   }
   void SetUp() override {
     ProducerRecovery::SetUp();
-    if (!IsSkipped()) {
-      model_ = "sluice-tiny";
-      for (int p = 0; p < kPriorities; ++p) {
-        ASSERT_TRUE(
-            control_->declare(Topology::builtin().task_queue(model_, static_cast<Priority>(p)), soon()));
-      }
-      purge_all();
-    }
+    if (!IsSkipped()) use_model("sluice-tiny");
   }
   void TearDown() override {
     if (pid_ != 0) {

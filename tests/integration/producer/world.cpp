@@ -1,7 +1,6 @@
 #include "tests/integration/producer/world.h"
 
 #include <curl/curl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -174,12 +173,13 @@ void ProducerWorld::SetUp() {
   }
   curl_global_init(CURL_GLOBAL_DEFAULT);
   database_->clear_jobs();
-  model_ = "producer-test-" + std::to_string(getpid());
+  model_ = "producer-test";
   ids_ = std::make_unique<IdMaker>(clock_, rng_);
   store_ = std::make_unique<MysqlJobStore>(database_->pool(), *ids_, JobRules{});
   control_ = std::make_unique<BrokerControl>(config().rabbitmq, clock_);
   ASSERT_TRUE(control_->declare(Topology::builtin(), soon()).has_value());
   ASSERT_TRUE(control_->purge(kCallbackQueue, soon()).has_value());
+  use_model(model_);
   MysqlAccountStore accounts(database_->pool(), rng_,
                              Sealer::make(Secret(base64_encode(std::string(32, 'k')))).value());
   for (const char* tenant : {"one", "two"}) {
@@ -192,11 +192,18 @@ void ProducerWorld::SetUp() {
 }
 
 void ProducerWorld::TearDown() {
-  if (!control_) return;
   worker_.reset();
+}
+
+void ProducerWorld::use_model(const std::string& model) {
+  // The queues are never deleted: RabbitMQ 3.10 may crash what dead-letters at least once, for all queues,
+  // when one is deleted right after it was declared.
+  model_ = model;
   for (int p = 0; p < kPriorities; ++p) {
-    (void)control_->remove(task_queue_name(model_, static_cast<Priority>(p)), soon());
+    const BoundQueue queue = Topology::builtin().task_queue(model_, static_cast<Priority>(p));
+    ASSERT_TRUE(control_->declare(queue, soon()).has_value());
   }
+  purge_all();
 }
 
 ProducerConfig ProducerWorld::config() const {

@@ -91,6 +91,8 @@ class ProducerWorld : public ::testing::Test {
   }
   std::uint64_t ready(Priority priority = Priority::kNormal);
   void purge_all();
+  // Jobs are for this model; its queues are there and empty.
+  void use_model(const std::string& model);
   nlohmann::json prompts(int count, const std::string& priority = "normal");
 
   static constexpr const char* kKey = "sluice_test_key_of_tenant_one";
