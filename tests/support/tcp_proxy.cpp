@@ -69,8 +69,12 @@ TcpProxy::~TcpProxy() {
 
 void TcpProxy::cut() {
   broken_ = true;
-  std::lock_guard lock(mutex_);
-  links_.clear();  // Each ends within a poll, and is joined.
+  std::list<std::unique_ptr<Link>> ending;
+  {
+    std::lock_guard lock(mutex_);
+    ending.swap(links_);
+  }
+  ending.clear();  // Each ends within a poll, and is joined.
 }
 
 void TcpProxy::mend() {
@@ -118,7 +122,7 @@ void TcpProxy::accept_loop() {
     if (connect(link->server, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) continue;
     Link& made = *link;
     std::lock_guard lock(mutex_);
-    links_.remove_if([](const auto& old) { return old->over.load(); });
+    links_.remove_if([](const auto& old) { return old->over.load(); });  // They take no lock any more.
     links_.push_back(std::move(link));
     made.thread = std::thread([this, &made] { serve(made); });
   }
