@@ -35,11 +35,11 @@ TEST_F(Outage, TheDatabaseIsDownWhileEventsComeAndAnAttemptIsUnderWay) {
   EXPECT_EQ(service_->get("/ready").first, 503);
   EXPECT_EQ(service_->get("/health").first, 200);
   ASSERT_TRUE(stack("start mysql"));
-  ASSERT_TRUE(eventually([&] { return database_->pool().query(Sql("SELECT 1"), soon()).has_value(); }, 30s));
-  ASSERT_TRUE(wait_state(slow, "delivered", 30s));
+  ASSERT_TRUE(eventually([&] { return database_->pool().query(Sql("SELECT 1"), soon()).has_value(); }, 60s));
+  ASSERT_TRUE(wait_state(slow, "delivered", 60s));
   EXPECT_EQ(receiver.requests().size(), 1u);  // Recorded once the database was back, not sent again.
   publish();
-  ASSERT_TRUE(wait_state(quick, "delivered", 30s));
+  ASSERT_TRUE(wait_state(quick, "delivered", 60s));
   EXPECT_EQ(messages_ready(), 0u);
 }
 

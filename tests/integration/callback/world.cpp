@@ -68,8 +68,8 @@ std::unique_ptr<ServiceProcess> CallbackWorld::make_service(const Settings& more
       {"SLUICE_RABBITMQ_VHOST", broker.vhost},
       {"SLUICE_MASTER_KEY", master_key()},
       {"SLUICE_WEBHOOK_ALLOW_LOOPBACK", "true"},
-      {"SLUICE_WEBHOOK_TIMEOUT", "1s"},
-      {"SLUICE_WEBHOOK_HOLD", "11s"},
+      {"SLUICE_WEBHOOK_TIMEOUT", "10s"},
+      {"SLUICE_WEBHOOK_HOLD", "60s"},
       {"SLUICE_WEBHOOK_POLL", "20ms"},
       {"SLUICE_WEBHOOK_RETRY_WAITS", "0s,100ms,200ms,1h"},
   };

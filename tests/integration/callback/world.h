@@ -50,9 +50,9 @@ class CallbackWorld : public ::testing::Test {
   std::vector<Row> rows(const JobId& job);
   Row row(const JobId& job);
   bool wait_state(const JobId& job, const std::string& state,
-                  std::chrono::milliseconds longest = std::chrono::seconds(20));
+                  std::chrono::milliseconds longest = std::chrono::seconds(60));
   bool wait_attempts(const JobId& job, int attempts,
-                     std::chrono::milliseconds longest = std::chrono::seconds(20));
+                     std::chrono::milliseconds longest = std::chrono::seconds(60));
   void make_due(const JobId& job);
   std::int64_t undecided();
   std::uint64_t messages_ready();

@@ -26,7 +26,7 @@ class FakeSender final : public Sender {
   // Waits for a request and takes it.
   std::pair<SendRequest, Done> next() {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, 10s, [this] { return !waiting_.empty(); })) return {};
+    if (!changed_.wait_for(lock, 60s, [this] { return !waiting_.empty(); })) return {};
     auto taken = std::move(waiting_.front());
     waiting_.erase(waiting_.begin());
     return taken;
@@ -72,9 +72,9 @@ class CourierTest : public ::testing::Test {
   void stop() {
     courier_.stop_claiming();
     while (sender_.waiting() > 0) sender_.next().second(failed(AttemptFailure::kCancelled));
-    courier_.stop(Deadline::in(clock_, 10s));
+    courier_.stop(Deadline::in(clock_, 60s));
   }
-  Deadline soon() { return Deadline::in(clock_, 10s); }
+  Deadline soon() { return Deadline::in(clock_, 60s); }
   EventId add(const std::string& endpoint = "http://a:80", const std::string& body = "{}") {
     const auto prepared = testing::prepare(ids_, endpoint + "/hook", endpoint, body);
     store_.put_event(prepared.event);

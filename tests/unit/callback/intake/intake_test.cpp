@@ -38,7 +38,7 @@ class IntakeTest : public ::testing::Test {
   void TearDown() override { intake_.stop(); }
   bool wait_acked(std::size_t count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, 10s, [&] { return acked_.size() >= count; });
+    return changed_.wait_for(lock, 60s, [&] { return acked_.size() >= count; });
   }
   EventId add_event(const std::string& url) {
     const auto prepared = testing::prepare(ids_, url, "e");

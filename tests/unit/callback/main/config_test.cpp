@@ -44,10 +44,13 @@ TEST(CallbackConfig, WaitsAreAList) {
 
 TEST(CallbackConfig, FaultsAreFound) {
   const std::pair<const char*, const char*> faulty[] = {
-           {"SLUICE_WEBHOOK_RETRY_WAITS", "0s,soon"},
-      {"SLUICE_WEBHOOK_RETRY_WAITS", "-1s"},  {"SLUICE_WEBHOOK_HOLD", "25s"},
-      {"SLUICE_WEBHOOK_RETRY_JITTER", "1.5"}, {"SLUICE_WEBHOOK_CONCURRENCY", "0"},
-      {"SLUICE_WEBHOOK_TIMEOUT", "20"},       {"SLUICE_LOG_LEVEL", "loud"},
+      {"SLUICE_WEBHOOK_RETRY_WAITS", "0s,soon"},
+      {"SLUICE_WEBHOOK_RETRY_WAITS", "-1s"},
+      {"SLUICE_WEBHOOK_HOLD", "25s"},
+      {"SLUICE_WEBHOOK_RETRY_JITTER", "1.5"},
+      {"SLUICE_WEBHOOK_CONCURRENCY", "0"},
+      {"SLUICE_WEBHOOK_TIMEOUT", "20"},
+      {"SLUICE_LOG_LEVEL", "loud"},
       {"SLUICE_WEBHOOK_ALLOW_LOOPBACK", "2"},
   };
   for (const auto& [name, value] : faulty) {

@@ -41,7 +41,9 @@ class Sending : public ::testing::Test {
   static SenderConfig local() {
     SenderConfig config;
     config.guard.allow_loopback = true;
-    config.total_timeout = std::chrono::seconds(10);
+    config.connect_timeout =
+        std::chrono::seconds(60);  // No test waits for these, and none fails where a machine is slow.
+    config.total_timeout = std::chrono::seconds(60);
     return config;
   }
   std::future<AttemptReport> post(const std::string& url, std::string body = "{}",

@@ -49,7 +49,7 @@ class Receiver {
   std::vector<Request> requests() const;
   int connections() const;
   // False: not that many within `longest`.
-  bool wait_for(std::size_t requests, std::chrono::milliseconds longest = std::chrono::seconds(10)) const;
+  bool wait_for(std::size_t requests, std::chrono::milliseconds longest = std::chrono::seconds(60)) const;
 
  private:
   void accept_loop();
