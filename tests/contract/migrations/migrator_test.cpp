@@ -140,6 +140,7 @@ TEST_F(MigrationsContract, ARunThatWasCutOffIsTakenUpAgain) {
 TEST_F(MigrationsContract, ManyAtOnceApplyEachOnce) {
   std::atomic<int> applied{0}, failed{0};
   std::vector<std::thread> threads;
+  threads.reserve(6);
   for (int i = 0; i < 6; ++i) {
     threads.emplace_back([&] {
       const auto count = Migrator(*pool_, kThree).up(soon());

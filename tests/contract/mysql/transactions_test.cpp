@@ -217,6 +217,7 @@ TEST_F(MysqlContract, ManyThreadsShareThePool) {
   config.connections_max = 4;
   auto shared = make_pool(config);
   std::vector<std::thread> threads;
+  threads.reserve(16);
   std::atomic<int> done{0};
   for (int thread = 0; thread < 16; ++thread) {
     threads.emplace_back([&, thread] {

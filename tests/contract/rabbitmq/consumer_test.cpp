@@ -44,6 +44,7 @@ TEST_F(RabbitmqContract, EverythingIsAckedOnceFromManyThreads) {
     const auto consumer = make_consumer(queue, inbox, 200);
     std::atomic<std::size_t> next{0};
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
         for (std::size_t mine = next++; mine < kMessages; mine = next++) {

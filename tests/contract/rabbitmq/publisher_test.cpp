@@ -63,6 +63,7 @@ TEST_F(RabbitmqContract, ThousandsOfConfirmsArePipelined) {
   limits.window_messages_max = 500;  // Smaller than the batch: the window moves on.
   const auto publisher = make_publisher(limits);
   std::vector<Message> messages;
+  messages.reserve(5000);
   for (int i = 0; i < 5000; ++i) messages.push_back(message(queue, "task " + std::to_string(i)));
   std::size_t confirmed = 0;
   const double took = seconds_of([&] {
@@ -82,6 +83,7 @@ TEST_F(RabbitmqContract, ManyThreadsShareOnePublisher) {
   const auto publisher = make_publisher();
   std::atomic<int> confirmed{0};
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 10; ++i) {

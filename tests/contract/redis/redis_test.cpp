@@ -81,6 +81,7 @@ TEST_F(RedisContract, ARefusalIsAnErrorAndTheConnectionLives) {
 
 TEST_F(RedisContract, APipelineAnswersEachCommandInOrder) {
   std::vector<RedisCommand> commands;
+  commands.reserve(10002);
   for (int i = 0; i < 10000; ++i)
     commands.push_back({"SET", "k" + std::to_string(i), std::string(1000, 'x')});
   commands.push_back({"LPUSH", "k1", "y"});
@@ -126,6 +127,7 @@ TEST_F(RedisContract, AScriptIsSentOnce) {
 
 TEST_F(RedisContract, ManyThreadsShareFewConnections) {
   std::vector<std::thread> threads;
+  threads.reserve(16);
   std::atomic<int> failed{0};
   for (int t = 0; t < 16; ++t) {
     threads.emplace_back([&] {
