@@ -59,12 +59,12 @@ class WaitersTest : public ::testing::Test {
   testing::FakeJobStore store_{clock_, ids_};
   FakeHotJobs hot_;
   JobReader reader_{store_, hot_, clock_, {}};
+  std::vector<Result<Job>> answers_;  // Outlives the waiters, who answer all when they end.
   Waiters waiters_{reader_,
                    {.waiters_max = 100},
                    clock_,
                    Log("test", LogLevel::kError, clock_, std::make_shared<Quiet>()),
                    {}};
-  std::vector<Result<Job>> answers_;
 };
 
 TEST_F(WaitersTest, AnEventEndsTheWaitAtOnce) {
