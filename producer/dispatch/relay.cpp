@@ -82,7 +82,8 @@ Duration Relay::run_once() {
     return backoff_.next();
   }
   backoff_.reset();
-  return static_cast<int>(due->size()) == config_.batch_max ? Duration::zero() : config_.poll_every;
+  const bool more = static_cast<int>(due->size()) == config_.batch_max;
+  return more ? Duration::zero() : Duration(std::min(config_.poll_busy, config_.poll_every));
 }
 
 Result<bool> Relay::lost() {

@@ -23,7 +23,8 @@ namespace sluice::producer {
 
 struct RelayConfig {
   int batch_max = 512;
-  std::chrono::milliseconds poll_every{50};  // What a webhook waits for at most before it is on its way.
+  std::chrono::milliseconds poll_every{25};  // What a webhook waits for at most before it is on its way.
+  std::chrono::milliseconds poll_busy{5};    // The same after a look that found something.
   // An event that is due again was published longer ago than this: less than the store's republish_after.
   std::chrono::milliseconds due_again_after{4'500};
   std::chrono::milliseconds publish_timeout{10'000};
