@@ -5,29 +5,18 @@
 #include <cstring>
 
 #include "common/base/check.h"
-#include "worker/kernels/half.h"
+#include "worker/kernels/formats/format.h"
 #include "worker/kernels/q8_0.h"
 
 namespace sluice::ops {
 namespace {
 
-using kernels::BlockQ8_0;
 using kernels::kQ8Values;
 
 // Less work than this isn't worth waking other threads for.
 constexpr std::size_t kProductsInline = 32 * 1024;
 // Rows of one piece: a multiple of every kernel's tile.
 constexpr std::size_t kRowsLeast = 16;
-
-std::uint16_t half_at(const std::byte* data, std::size_t index) {
-  std::uint16_t half;
-  std::memcpy(&half, data + index * sizeof half, sizeof half);
-  return half;
-}
-
-bool half_finite(std::uint16_t half) {
-  return (half & 0x7C00U) != 0x7C00U;
-}
 
 void multiply_rows(const Context& context, Activations& x, const kernels::QuantizedRow& quantized,
                    const Product& product, std::size_t begin, std::size_t end) {
@@ -40,24 +29,28 @@ void multiply_rows(const Context& context, Activations& x, const kernels::Quanti
   }
   const kernels::FloatMatmul task{w.row(begin), end - begin, w.cols(),        x.x(),
                                   x.tokens(),   y,           product.y_stride};
-  if (w.type() == GgmlType::kF16) {
-    context.kernels.matmul_f16(task);
-  } else {
-    context.kernels.matmul_f32(task);
+  if (w.type() == GgmlType::kF16) return context.kernels.matmul_f16(task);
+  if (w.type() == GgmlType::kF32) return context.kernels.matmul_f32(task);
+  // A format without a kernel of its own: row by row as floats.
+  thread_local std::vector<float> row;
+  row.resize(std::max(row.size(), w.cols()));
+  for (std::size_t r = begin; r < end; ++r) {
+    w.read_row(r, row.data());
+    context.kernels.matmul_f32({row.data(), 1, w.cols(), x.x(), x.tokens(), product.y + r, product.y_stride});
   }
 }
 
 }  // namespace
 
 bool WeightMatrix::supports(GgmlType type) {
-  return type == GgmlType::kF32 || type == GgmlType::kF16 || type == GgmlType::kQ8_0;
+  return kernels::find_format(type) != nullptr;
 }
 
 Result<WeightMatrix> WeightMatrix::prepare(GgmlType type, std::size_t rows, std::size_t cols,
                                            const std::byte* data) {
   if (!supports(type)) {
     return fail(ErrorCode::kInvalid, "type " + std::string(ggml_type_name(type)) +
-                                         " is not supported (supported: F32, F16, Q8_0)");
+                                         " is not supported (supported: " + kernels::format_names() + ")");
   }
   const GgmlTypeTraits& traits = ggml_type_traits(type);
   if (cols % traits.values != 0) {
@@ -74,47 +67,11 @@ Result<WeightMatrix> WeightMatrix::prepare(GgmlType type, std::size_t rows, std:
 }
 
 void WeightMatrix::read_row(std::size_t index, float* to) const {
-  const std::byte* from = row(index);
-  switch (type_) {
-    case GgmlType::kF32:
-      std::memcpy(to, from, cols_ * sizeof(float));
-      return;
-    case GgmlType::kF16:
-      for (std::size_t i = 0; i < cols_; ++i) to[i] = kernels::half_to_float(half_at(from, i));
-      return;
-    case GgmlType::kQ8_0:
-      kernels::dequantize_q8_0(reinterpret_cast<const BlockQ8_0*>(from), cols_, to);
-      return;
-    default:
-      SLUICE_CHECK(false && "prepare() lets no other type in");
-  }
+  kernels::find_format(type_)->dequantize(row(index), cols_, to);
 }
 
 bool WeightMatrix::finite(std::size_t begin, std::size_t end) const {
-  const std::size_t values = (end - begin) * cols_;
-  const std::byte* from = row(begin);
-  // Counted rather than returned at the first, so that the loops become vectors.
-  std::size_t bad = 0;
-  switch (type_) {
-    case GgmlType::kF32:
-      for (std::size_t i = 0; i < values; ++i) {
-        std::uint32_t bits;
-        std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
-        bad += (bits & 0x7F800000U) == 0x7F800000U ? 1 : 0;
-      }
-      break;
-    case GgmlType::kF16:
-      for (std::size_t i = 0; i < values; ++i) bad += half_finite(half_at(from, i)) ? 0 : 1;
-      break;
-    case GgmlType::kQ8_0:
-      for (std::size_t i = 0; i < values / kQ8Values; ++i) {
-        bad += half_finite(half_at(from + i * sizeof(BlockQ8_0), 0)) ? 0 : 1;
-      }
-      break;
-    default:
-      SLUICE_CHECK(false && "prepare() lets no other type in");
-  }
-  return bad == 0;
+  return kernels::find_format(type_)->finite(row(begin), (end - begin) * cols_);
 }
 
 void Activations::set(const float* x, std::size_t tokens, std::size_t cols) {

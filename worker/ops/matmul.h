@@ -32,7 +32,7 @@ class WeightMatrix {
 
   // Writes one row as floats.
   void read_row(std::size_t index, float* to) const;
-  // Whether every number (for Q8_0: every scale) is finite; over rows [begin, end).
+  // Whether every number (in formats of blocks: every scale and minimum) is finite; over rows [begin, end).
   bool finite(std::size_t begin, std::size_t end) const;
 
  private:

@@ -2,9 +2,11 @@
 // culprit.
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <limits>
 
 #include "tests/unit/worker/model/random_model.h"
+#include "worker/kernels/formats/format.h"
 #include "worker/model/model.h"
 
 namespace sluice::model {
@@ -152,18 +154,67 @@ TEST(HostileModel, EveryTensorsShapeIsChecked) {
 }
 
 TEST(HostileModel, TypesThatAreNotSupportedAreNamed) {
-  expect_refused(with_tensors([](std::vector<RandomTensor>& tensors) {
-                   RandomTensor& tensor = named(tensors, "blk.1.ffn_up.weight");
-                   tensor.type = GgmlType::kQ4_0;
-                 }),
-                 ErrorCode::kInvalid, "Q4_0");
+  // Rows of 256, so that every type's blocks fit.
+  for (const GgmlType type : {GgmlType::kIQ4_XS, GgmlType::kIQ4_NL, GgmlType::kQ8_1, GgmlType::kQ8_K,
+                              GgmlType::kTQ1_0, GgmlType::kMXFP4, GgmlType::kI32, GgmlType::kF64}) {
+    RandomModel model = with_tensors(
+        [type](std::vector<RandomTensor>& tensors) { named(tensors, "blk.1.ffn_up.weight").type = type; });
+    model.width = 256;
+    expect_refused(model, ErrorCode::kInvalid, std::string(ggml_type_name(type)));
+    expect_refused(model, ErrorCode::kInvalid, "blk.1.ffn_up.weight");
+  }
+}
+
+TEST(HostileModel, ScalesThatAreNotFiniteAreFoundInEveryFormat) {
+  for (const kernels::Format& format : kernels::formats()) {
+    const GgmlTypeTraits& traits = ggml_type_traits(format.type);
+    if (traits.values == 1) continue;
+    RandomModel model;
+    model.width = 256;
+    model.feed_forward = 256;
+    model.vocabulary = 32;
+    model.type = format.type;
+    EXPECT_EQ(load_error(model).message, "") << traits.name;
+    TemporaryFolder folder;
+    model.write(folder.path("model.gguf"));
+    std::size_t found = 0;
+    std::fstream bytes(folder.path("model.gguf"), std::ios::in | std::ios::out | std::ios::binary);
+    const auto file = GgufFile::open(folder.path("model.gguf"));
+    const GgufTensor& tensor = **file->tensor("blk.1.ffn_down.weight");
+    // The writer puts the first tensor at the start of the data.
+    const auto start = file->data_offset() + static_cast<std::size_t>(tensor.data - file->tensors()[0].data);
+    // Every place of the tensor's last block is overwritten by what is infinity as a half: where that is a
+    // scale the file is refused, anywhere else it is a block like any other.
+    std::vector<char> block(traits.bytes);
+    const std::size_t at = start + tensor.bytes - traits.bytes;
+    bytes.seekg(static_cast<std::streamoff>(at));
+    bytes.read(block.data(), static_cast<std::streamsize>(block.size()));
+    for (std::size_t place = 0; place + 1 < block.size(); place += 2) {
+      std::vector<char> spoilt = block;
+      spoilt[place] = 0x00;
+      spoilt[place + 1] = 0x7C;
+      bytes.seekp(static_cast<std::streamoff>(at));
+      bytes.write(spoilt.data(), static_cast<std::streamsize>(spoilt.size())).flush();
+      const auto reopened = GgufFile::open(folder.path("model.gguf"));
+      ASSERT_TRUE(reopened.has_value());
+      ops::ThreadPool pool(1);
+      const auto loaded = load_model(*reopened, {*kernels::kernel_sets().front(), pool});
+      if (loaded) continue;
+      EXPECT_NE(loaded.error().message.find("blk.1.ffn_down.weight"), std::string::npos);
+      ++found;
+    }
+    const bool min = format.type == GgmlType::kQ4_1 || format.type == GgmlType::kQ5_1 ||
+                     format.type == GgmlType::kQ2_K || format.type == GgmlType::kQ4_K ||
+                     format.type == GgmlType::kQ5_K;
+    EXPECT_EQ(found, min ? 2U : 1U) << traits.name;
+  }
 }
 
 TEST(HostileModel, NumbersThatAreNotFiniteAreFoundWhereverTheyAre) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     for (const char* name :
          {"token_embd.weight", "blk.1.ffn_down.weight", "blk.0.attn_q.bias", "output_norm.weight"}) {
-      for (const GgmlType type : {GgmlType::kF32, GgmlType::kF16}) {
+      for (const GgmlType type : {GgmlType::kF32, GgmlType::kF16, GgmlType::kBF16}) {
         RandomModel model = with_tensors(
             [&](std::vector<RandomTensor>& tensors) { named(tensors, name).values.back() = bad; });
         model.type = type;

@@ -3,13 +3,11 @@
 #include <stdlib.h>
 
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <random>
 
 #include "common/base/check.h"
-#include "worker/kernels/half.h"
-#include "worker/kernels/q8_0.h"
+#include "worker/kernels/formats/format.h"
 
 namespace sluice::testmodel {
 namespace {
@@ -65,34 +63,16 @@ std::vector<RandomTensor> tensors_of(const RandomModel& m) {
 
 std::vector<std::byte> encode_tensor(GgmlType type, const std::vector<float>& values) {
   std::vector<std::byte> bytes(ggml_row_bytes(type, values.size()));
-  if (type == GgmlType::kF32) {
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-  } else if (type == GgmlType::kF16) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::uint16_t half = kernels::float_to_half(values[i]);
-      std::memcpy(&bytes[2 * i], &half, 2);
-    }
-  } else if (type == GgmlType::kQ8_0) {
-    kernels::quantize_q8_0(values.data(), values.size(), reinterpret_cast<kernels::BlockQ8_0*>(bytes.data()));
-  }
+  const kernels::Format* format = kernels::find_format(type);
+  if (format != nullptr) format->quantize(values.data(), values.size(), nullptr, bytes.data());
   return bytes;  // Any other type: zeros.
 }
 
 std::vector<float> decode_tensor(const GgufTensor& tensor) {
   std::vector<float> values(tensor.values());
-  if (tensor.type == GgmlType::kF32) {
-    std::memcpy(values.data(), tensor.data, tensor.bytes);
-  } else if (tensor.type == GgmlType::kF16) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      std::uint16_t half;
-      std::memcpy(&half, tensor.data + 2 * i, 2);
-      values[i] = kernels::half_to_float(half);
-    }
-  } else {
-    SLUICE_CHECK(tensor.type == GgmlType::kQ8_0);
-    kernels::dequantize_q8_0(reinterpret_cast<const kernels::BlockQ8_0*>(tensor.data), values.size(),
-                             values.data());
-  }
+  const kernels::Format* format = kernels::find_format(tensor.type);
+  SLUICE_CHECK(format != nullptr);
+  format->dequantize(tensor.data, values.size(), values.data());
   return values;
 }
 

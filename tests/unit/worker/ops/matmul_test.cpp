@@ -6,8 +6,7 @@
 #include <limits>
 #include <random>
 
-#include "worker/kernels/half.h"
-#include "worker/kernels/q8_0.h"
+#include "worker/kernels/formats/format.h"
 
 namespace sluice::ops {
 namespace {
@@ -28,21 +27,46 @@ struct Stored {
 Stored stored(GgmlType type, std::size_t rows, std::size_t cols, const std::vector<float>& values) {
   Stored s;
   s.bytes.resize(ggml_row_bytes(type, cols) * rows);
-  if (type == GgmlType::kF32) std::memcpy(s.bytes.data(), values.data(), s.bytes.size());
-  if (type == GgmlType::kF16) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const std::uint16_t half = kernels::float_to_half(values[i]);
-      std::memcpy(&s.bytes[2 * i], &half, 2);
-    }
-  }
-  if (type == GgmlType::kQ8_0) {
-    kernels::quantize_q8_0(values.data(), values.size(),
-                           reinterpret_cast<kernels::BlockQ8_0*>(s.bytes.data()));
+  for (std::size_t r = 0; r < rows; ++r) {
+    kernels::find_format(type)->quantize(&values[r * cols], cols, nullptr,
+                                         &s.bytes[r * s.bytes.size() / rows]);
   }
   auto matrix = WeightMatrix::prepare(type, rows, cols, s.bytes.data());
   EXPECT_TRUE(matrix.has_value());
   s.matrix = *matrix;
   return s;
+}
+
+// Where the second block of a row has its half-precision numbers (for types without blocks: some number).
+std::vector<std::size_t> scale_offsets(GgmlType type) {
+  switch (type) {
+    case GgmlType::kQ4_1:
+    case GgmlType::kQ5_1:
+    case GgmlType::kQ4_K:
+    case GgmlType::kQ5_K: {
+      const std::size_t block = ggml_type_traits(type).bytes;
+      return {block, block + 2};
+    }
+    case GgmlType::kQ2_K:
+      return {84 + 80, 84 + 82};
+    case GgmlType::kQ3_K:
+      return {110 + 108};
+    case GgmlType::kQ6_K:
+      return {210 + 208};
+    default:
+      return {ggml_type_traits(type).bytes};
+  }
+}
+
+void write_bad(GgmlType type, float bad, std::byte* at) {
+  const GgmlType as = type == GgmlType::kF32 || type == GgmlType::kBF16 ? type : GgmlType::kF16;
+  kernels::find_format(as)->quantize(&bad, 1, nullptr, at);
+}
+
+std::vector<GgmlType> all_types() {
+  std::vector<GgmlType> types;
+  for (const kernels::Format& format : kernels::formats()) types.push_back(format.type);
+  return types;
 }
 
 class MatmulTypes : public testing::TestWithParam<GgmlType> {};
@@ -77,9 +101,9 @@ TEST_P(MatmulTypes, SeveralProductsAtOnceEqualTheSlowProduct) {
             for (std::size_t t = 0; t < tokens; ++t) {
               double sum = 0.0;
               for (std::size_t k = 0; k < cols; ++k) sum += static_cast<double>(row[k]) * x[t * cols + k];
-              // Q8_0: each activation is off by up to half a step of its block, about 3/254; 256 such errors
-              // of random sign against weights of size 1 make a standard deviation of about 0.11.
-              const double tolerance = GetParam() == GgmlType::kQ8_0 ? 0.6 : 2e-4;
+              // Blocks: each activation may be off by up to half a step of its block, about 3/254; 256 such
+              // errors of random sign against weights of size 1 make a standard deviation of about 0.11.
+              const double tolerance = ggml_type_traits(GetParam()).values > 1 ? 0.6 : 2e-4;
               ASSERT_NEAR(y[i][t * rows[i] + r], sum, tolerance) << set->name;
             }
           }
@@ -110,32 +134,30 @@ TEST_P(MatmulTypes, ThreadsDoNotChangeABit) {
 }
 
 TEST_P(MatmulTypes, FindsNumbersThatAreNotFinite) {
-  std::vector<float> values = normals(4 * 64, 4);
-  EXPECT_TRUE(stored(GetParam(), 4, 64, values).matrix.finite(0, 4));
+  const std::size_t cols = 512;
+  const Stored good = stored(GetParam(), 4, cols, normals(4 * cols, 4));
+  EXPECT_TRUE(good.matrix.finite(0, 4));
   for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    Stored s = stored(GetParam(), 4, 64, values);
-    // The first number of row 2; for Q8_0 the first scale of row 2.
-    const std::uint16_t half = kernels::float_to_half(bad);
-    std::byte* at = s.bytes.data() + 2 * s.bytes.size() / 4;
-    if (GetParam() == GgmlType::kF32) {
-      std::memcpy(at, &bad, sizeof bad);
-    } else {
-      std::memcpy(at, &half, sizeof half);
+    for (const std::size_t at : scale_offsets(GetParam())) {
+      Stored s = stored(GetParam(), 4, cols, normals(4 * cols, 4));
+      write_bad(GetParam(), bad, s.bytes.data() + 2 * s.bytes.size() / 4 + at);
+      EXPECT_FALSE(s.matrix.finite(0, 4)) << at;
+      EXPECT_TRUE(s.matrix.finite(0, 2));
+      EXPECT_TRUE(s.matrix.finite(3, 4));
     }
-    EXPECT_FALSE(s.matrix.finite(0, 4));
-    EXPECT_TRUE(s.matrix.finite(0, 2));
-    EXPECT_TRUE(s.matrix.finite(3, 4));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, MatmulTypes, testing::Values(GgmlType::kF32, GgmlType::kF16, GgmlType::kQ8_0),
+INSTANTIATE_TEST_SUITE_P(Types, MatmulTypes, testing::ValuesIn(all_types()),
                          [](const auto& info) { return std::string(ggml_type_name(info.param)); });
 
 TEST(WeightMatrix, RefusesWhatItHasNoKernelForByName) {
-  const auto refused = WeightMatrix::prepare(GgmlType::kQ4_K, 1, 256, nullptr);
+  const auto refused = WeightMatrix::prepare(GgmlType::kIQ4_XS, 1, 256, nullptr);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  EXPECT_NE(refused.error().message.find("IQ4_XS"), std::string::npos);
   EXPECT_NE(refused.error().message.find("Q4_K"), std::string::npos);
+  EXPECT_FALSE(WeightMatrix::prepare(GgmlType::kQ4_K, 1, 128, nullptr).has_value());
   EXPECT_FALSE(WeightMatrix::prepare(GgmlType::kQ8_0, 1, 33, nullptr).has_value());
 }
 
