@@ -3,9 +3,9 @@
 #
 #   tests/run.sh [--full] [--only STAGE[,STAGE…]] [--no-install]
 #
-# Stages: build tidy unit contract integration e2e stack; with --full (or named by --only) also asan and tsan, with
-# --full bench and the slow tests (label `full`). Servers are private ones of deploy/local/stack,
-# ended and deleted at the end, whatever happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
+# Stages: build tidy unit contract integration e2e stack asan tsan; --full adds bench, the slow tests (label `full`) and the
+# integration tests under the sanitizers. Servers are private ones of deploy/local/stack, ended and deleted at the end, whatever
+# happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
 # shellcheck disable=SC2317  # functions are called by name, by way of `stage` and `call`
 set -uo pipefail
 
@@ -28,7 +28,7 @@ while (($#)); do
       ;;
     --no-install) INSTALL=0 ;;
     *)
-      sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+      sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
       exit 2
       ;;
   esac
@@ -233,14 +233,11 @@ main() {
   stage tidy run_python tests/tidy
   stage unit run_ctest test unit -j "$(nproc)"
   stage contract servers run_ctest test contract -j1
-  # Restarted servers on a busy machine: a test that fails is run once more, alone.
-  stage integration servers run_ctest test integration -j1 --repeat until-pass:2
+  stage integration servers run_ctest test integration -j1
   stage e2e run_e2e
   stage stack run_python tests/stack
-  if ((FULL)) || [[ -n $ONLY ]]; then
-    stage asan sanitizers asan-ubsan
-    stage tsan sanitizers tsan
-  fi
+  stage asan sanitizers asan-ubsan
+  stage tsan sanitizers tsan
   ((FULL)) && stage bench run_benches
   finish
 }

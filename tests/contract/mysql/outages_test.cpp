@@ -47,7 +47,7 @@ TEST_F(MysqlContract, ARestartedServerIsFoundAgain) {
     auto two = warm->acquire(soon());
   }
   ASSERT_EQ(warm->stats().connections, 2);
-  ASSERT_TRUE(stack("stop mysql"));
+  ServerOutage outage("mysql");
   // Idle connections are dead and the server is away: refused quickly, however long the deadline.
   for (int i = 0; i < 3; ++i) {
     Status status;
@@ -62,7 +62,7 @@ TEST_F(MysqlContract, ARestartedServerIsFoundAgain) {
     EXPECT_LT(took, 2.0);
   }
   EXPECT_EQ(warm->stats().connections, 0);
-  ASSERT_TRUE(stack("start mysql"));
+  ASSERT_TRUE(outage.end());
   EXPECT_TRUE(eventually([&] { return warm->query(Sql("SELECT 1"), soon()).has_value(); }));
 }
 

@@ -1,5 +1,7 @@
 #include "tests/contract/rabbitmq/fixture.h"
 
+#include "tests/support/broker_queue.h"
+
 namespace sluice::testing {
 
 RabbitmqConfig rabbitmq_config() {
@@ -43,14 +45,6 @@ void RabbitmqContract::SetUp() {
   ASSERT_TRUE(declared) << declared.error().message;
 }
 
-void RabbitmqContract::TearDown() {
-  if (!control_) return;
-  for (const std::string& name : made_) {
-    const Status removed = control_->remove(name, soon());
-    EXPECT_TRUE(removed || removed.error().code == ErrorCode::kNotFound) << removed.error().message;
-  }
-}
-
 std::string RabbitmqContract::name_of(const std::string& suffix) const {
   return std::string("contract.") + ::testing::UnitTest::GetInstance()->current_test_info()->name() + "." +
          suffix;
@@ -60,11 +54,9 @@ BoundQueue RabbitmqContract::make_queue(const std::string& suffix) {
   BoundQueue queue = Topology::builtin().task_queue("contract", Priority::kNormal);
   queue.queue.name = name_of(suffix);
   queue.bindings = {{queue.queue.name, std::string(kTasksExchange), queue.queue.name}};
-  const Status gone = control_->remove(queue.queue.name, soon());
-  EXPECT_TRUE(gone || gone.error().code == ErrorCode::kNotFound) << gone.error().message;
   const Status declared = control_->declare(queue, soon());
   EXPECT_TRUE(declared) << declared.error().message;
-  made_.push_back(queue.queue.name);
+  empty_queue(*control_, queue.queue.name);
   return queue;
 }
 

@@ -1,4 +1,4 @@
-// Queues of a test's own on the real broker, removed afterwards.
+// Queues of a test's own on the real broker.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -33,10 +33,9 @@ class Inbox {
 class RabbitmqContract : public ::testing::Test {
  protected:
   void SetUp() override;
-  void TearDown() override;
   Deadline soon() { return parts().in(std::chrono::seconds(10)); }
 
-  // A quorum queue of this test, bound to sluice.tasks by its own name. Removed at the end.
+  // A quorum queue of this test, bound to sluice.tasks by its own name; empty.
   BoundQueue make_queue(const std::string& suffix = "q");
   std::string name_of(const std::string& suffix) const;
   Message message(const BoundQueue& queue, std::string body) const;
@@ -45,7 +44,6 @@ class RabbitmqContract : public ::testing::Test {
   std::uint64_t depth(const BoundQueue& queue);
 
   std::unique_ptr<BrokerControl> control_;
-  std::vector<std::string> made_;
 };
 
 }  // namespace sluice::testing

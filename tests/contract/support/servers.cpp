@@ -38,6 +38,21 @@ bool stack(const std::string& arguments) {
   return status == 0;
 }
 
+ServerOutage::ServerOutage(std::string server) : server_(std::move(server)) {
+  EXPECT_TRUE(stack("stop " + server_));
+}
+
+ServerOutage::~ServerOutage() {
+  if (!over_) {
+    EXPECT_TRUE(end());
+  }
+}
+
+bool ServerOutage::end() {
+  over_ = true;
+  return stack("start " + server_);
+}
+
 int stack_pid(const std::string& server) {
   int status = 0;
   const auto list = nlohmann::json::parse(output_of(kStack + "status --json", status), nullptr, false);

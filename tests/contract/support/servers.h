@@ -28,6 +28,21 @@ bool stack(const std::string& arguments);
 // The process of a server of the stack; 0 if it isn't running.
 int stack_pid(const std::string& server);
 
+// A server of the stack is away. It is back at the end of the block at the latest, so that a test which
+// failed halfway doesn't take the following ones with it.
+class ServerOutage {
+ public:
+  explicit ServerOutage(std::string server);
+  ~ServerOutage();
+  ServerOutage(const ServerOutage&) = delete;
+  ServerOutage& operator=(const ServerOutage&) = delete;
+  bool end();
+
+ private:
+  const std::string server_;
+  bool over_ = false;
+};
+
 // Waits until `condition` holds, looking often; false after `longest`.
 bool eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds longest = std::chrono::seconds(10));

@@ -26,7 +26,7 @@ TEST_F(Outage, TheDatabaseIsDownWhileEventsComeAndAnAttemptIsUnderWay) {
   publish();
   ASSERT_TRUE(receiver.wait_for(1));
   const JobId quick = end_job(receiver.url("/quick"));
-  ASSERT_TRUE(stack("stop mysql"));
+  ServerOutage outage("mysql");
   // The message of an event whose row the service can't look at now.
   publish_text(
       R"({"event_id":"evt_01890000-0000-7000-8000-000000000001","job_id":"job_01890000-0000-7000-8000-000000000001",)"
@@ -34,7 +34,7 @@ TEST_F(Outage, TheDatabaseIsDownWhileEventsComeAndAnAttemptIsUnderWay) {
   ASSERT_TRUE(eventually([this] { return service_->metric("sluice_callback_decide_errors_total") > 0; }));
   EXPECT_EQ(service_->get("/ready").first, 503);
   EXPECT_EQ(service_->get("/health").first, 200);
-  ASSERT_TRUE(stack("start mysql"));
+  ASSERT_TRUE(outage.end());
   ASSERT_TRUE(eventually([&] { return database_->pool().query(Sql("SELECT 1"), soon()).has_value(); }, 60s));
   ASSERT_TRUE(wait_state(slow, "delivered", 60s));
   EXPECT_EQ(receiver.requests().size(), 1u);  // Recorded once the database was back, not sent again.

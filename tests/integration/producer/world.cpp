@@ -10,6 +10,7 @@
 #include "common/rabbitmq/topology.h"
 #include "common/store/mysql_account_store.h"
 #include "common/store/task_message.h"
+#include "tests/support/broker_queue.h"
 
 namespace sluice::producer {
 
@@ -196,14 +197,12 @@ void ProducerWorld::TearDown() {
 }
 
 void ProducerWorld::use_model(const std::string& model) {
-  // The queues are never deleted: RabbitMQ 3.10 may crash what dead-letters at least once, for all queues,
-  // when one is deleted right after it was declared.
   model_ = model;
   for (int p = 0; p < kPriorities; ++p) {
     const BoundQueue queue = Topology::builtin().task_queue(model_, static_cast<Priority>(p));
     ASSERT_TRUE(control_->declare(queue, soon()).has_value());
+    testing::empty_queue(*control_, queue.queue.name);
   }
-  purge_all();
 }
 
 ProducerConfig ProducerWorld::config() const {

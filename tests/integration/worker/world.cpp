@@ -2,6 +2,7 @@
 
 #include "common/rabbitmq/topology.h"
 #include "common/store/task_message.h"
+#include "tests/support/broker_queue.h"
 
 namespace sluice::testing {
 
@@ -51,10 +52,8 @@ void WorkerWorld::SetUp() {
   ASSERT_TRUE(eventually([this] { return broker_->declare(Topology::builtin(), soon()).has_value(); },
                          std::chrono::seconds(60)));
   for (const Priority priority : kClasses) {
-    // Purging would leave what the last test's killed worker had unacked, and that comes back.
-    const Status removed = broker_->remove(task_queue_name(kModel, priority), soon());
-    ASSERT_TRUE(removed || removed.error().code == ErrorCode::kNotFound);
     ASSERT_TRUE(broker_->declare(Topology::builtin().task_queue(kModel, priority), soon()));
+    empty_queue(*broker_, task_queue_name(kModel, priority));
   }
   ASSERT_TRUE(broker_->purge(kReturnedQueue, soon()));
   publisher_ =

@@ -57,6 +57,8 @@ class Service(Component):
         if self.name == "callback":
             # Receivers on this machine are refused everywhere else.
             found["SLUICE_WEBHOOK_ALLOW_LOOPBACK"] = "true"
+            if "SLUICE_URL" in found:
+                found["SLUICE_PUBLIC_URL"] = found["SLUICE_URL"]
         for name, value in self.context.state.options.get("settings", {}).items():
             service, colon, variable = name.rpartition(":")
             if not colon or service == self.name:
