@@ -118,7 +118,7 @@ struct EngineInfo {
   std::string fingerprint;         // Tells any two models apart; empty without a model.
   std::string architecture;        // qwen2, llama, …; empty without a model.
   std::string weight_type;         // F32, F16, Q8_0, …
-  std::string kv_type;             // F32
+  std::string kv_type;             // F32, F16, I8
   std::size_t context_tokens = 0;  // Prompt and answer of one sequence together.
   std::size_t sequences_max = 0;   // Requests that may be active at once.
   std::size_t kv_tokens_max = 0;   // Prompt and answer tokens of all of them together.

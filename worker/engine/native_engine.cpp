@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kPromptTokensLeast = 32;
 
 // Changes when the arithmetic does, so that cached answers of an older engine can be told apart.
-constexpr std::string_view kArithmetic = "native-1";
+constexpr std::string_view kArithmetic = "native-2";
 
 ops::SamplerConfig sampler_config(const SamplingParams& params, Rng& rng) {
   return {
@@ -55,7 +55,8 @@ struct NativeEngine::Sequence {
 
 Result<std::unique_ptr<NativeEngine>> NativeEngine::open(const NativeEngineConfig& config, Rng& rng) {
   SLUICE_ASSIGN(std::unique_ptr<LoadedModel> model, LoadedModel::load(config.model));
-  const ops::KvShape shape = model->model().kv_shape();
+  ops::KvShape shape = model->model().kv_shape();
+  shape.type = config.kv_type;
   // More than all sequences can fill together is never used.
   const std::size_t context = model->model().shape().context_tokens;
   const std::size_t useful = std::max<std::size_t>(1, config.sequences_max) * (context + ops::kPageTokens);
@@ -74,7 +75,7 @@ NativeEngine::NativeEngine(const NativeEngineConfig& config, std::unique_ptr<Loa
   info_.fingerprint = model_->text().fingerprint();
   info_.architecture = shape.architecture;
   info_.weight_type = model_->weight_type();
-  info_.kv_type = "F32";
+  info_.kv_type = ops::kv_type_name(cache_->shape().type);
   info_.context_tokens = std::min(shape.context_tokens, cache_->tokens_max());
   if (config_.context_tokens_max > 0)
     info_.context_tokens = std::min(info_.context_tokens, config_.context_tokens_max);

@@ -29,7 +29,9 @@ struct NativeEngineConfig {
   std::size_t sequences_max =
       32;  // More: better use of the weights read in each step, slower single answers.
   std::size_t kv_memory_bytes = 256U << 20;  // For keys and values; taken from the system as it is used.
-  std::size_t context_tokens_max = 0;        // Below the model's own; 0: the model's. KV memory caps it, too.
+  // F32 is exact, F16 halves memory and time of long contexts, I8 halves them again for a little exactness.
+  ops::KvType kv_type = ops::KvType::kF16;
+  std::size_t context_tokens_max = 0;  // Below the model's own; 0: the model's. KV memory caps it, too.
   // Tokens computed in one step at most. More: prompts are done sooner, answers pause longer meanwhile.
   std::size_t step_tokens_max = 256;
 };

@@ -68,6 +68,7 @@ const KernelSet kAvx2Kernels = {
     .weighted_sum = float_weighted_sum<Avx2>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .attention = &kAvx2Attention,
 };
 
 }  // namespace sluice::kernels

@@ -153,6 +153,7 @@ const KernelSet kAvx512VnniKernels = {
     .weighted_sum = float_weighted_sum<Avx512Float>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .attention = &kAvx512Attention,
 };
 
 }  // namespace sluice::kernels

@@ -15,6 +15,8 @@
 #include <span>
 #include <string_view>
 
+#include "worker/kernels/attention.h"
+
 namespace sluice::kernels {
 
 // A row of activations in int8, in blocks of 32: x ≈ scale × value.
@@ -63,6 +65,8 @@ struct KernelSet {
   void (*softmax)(float* x, std::size_t n);
   // gate := gate / (1 + exp(-gate)) · up
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
+
+  const AttentionKernels* attention;
 };
 
 // Those that this CPU can run, the fastest first. `portable` is always the last.

@@ -79,6 +79,7 @@ const KernelSet kPortableKernels = {
     .weighted_sum = float_weighted_sum<Portable>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .attention = &kPortableAttention,
 };
 
 }  // namespace sluice::kernels

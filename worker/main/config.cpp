@@ -19,6 +19,9 @@ void bind_engine(config::Settings& settings, EngineConfig& engine) {
   settings.add("engine-kernels", engine.kernels, "Kernels by name; empty = the fastest for this CPU");
   settings.add_size("kv-memory", engine.kv_memory_bytes, "Memory for keys and values of running jobs")
       .range(1U << 20, std::size_t{1} << 44);
+  settings.add_enum("kv-type", engine.kv_type,
+                    {{"F32", ops::KvType::kF32}, {"F16", ops::KvType::kF16}, {"I8", ops::KvType::kI8}},
+                    "Precision of keys and values: F32, F16 (half the memory), I8 (a quarter, less exact)");
   settings
       .add("context-tokens-max", engine.context_tokens_max,
            "Shorten the model's context; 0 = the model's own")

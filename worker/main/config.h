@@ -12,6 +12,7 @@
 #include "common/redis/redis.h"
 #include "common/store/job_store.h"
 #include "worker/consumer/job_runner.h"
+#include "worker/ops/kv_cache.h"
 
 namespace sluice::worker {
 
@@ -23,6 +24,7 @@ struct EngineConfig {
   std::size_t threads = 0;                   // That compute; 0 = one for each usable CPU.
   std::string kernels;                       // By name; empty = the fastest for this CPU.
   std::size_t kv_memory_bytes = 256U << 20;  // Bounds how many tokens are in the engine at once.
+  ops::KvType kv_type = ops::KvType::kF16;   // Of keys and values.
   std::size_t context_tokens_max = 0;        // Below the model's own; 0 = the model's.
   std::size_t step_tokens_max = 256;         // More: prompts are done sooner, answers pause longer meanwhile.
 };

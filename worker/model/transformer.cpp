@@ -64,7 +64,7 @@ void Transformer::keys_and_values(ops::KvCache& cache, std::size_t layer, std::s
     add(weights.key.bias, keys);
     add(weights.value.bias, values);
     rope_.rotate(&angles_[t * rope_.angle_floats()], keys, shape_.kv_heads, shape_.head_dim);
-    cache.store(*tokens[t].pages, layer, tokens[t].position, keys, values);
+    cache.store(context_.kernels, *tokens[t].pages, layer, tokens[t].position, keys, values);
   });
 }
 
@@ -73,19 +73,20 @@ void Transformer::attend(ops::KvCache& cache, std::size_t layer, std::span<const
   const LayerWeights& weights = weights_.layers[layer];
   const std::size_t width = shape_.heads * shape_.head_dim;
   grow(mixed_, tokens.size() * width);
-  attention_rows_.clear();
   for_tokens(tokens.size(), width, [&](std::size_t t) {
     add(weights.query.bias, &queries_[t * width]);
     rope_.rotate(&angles_[t * rope_.angle_floats()], &queries_[t * width], shape_.heads, shape_.head_dim);
   });
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    attention_rows_.push_back(
-        {tokens[t].pages, tokens[t].position, &queries_[t * width], &mixed_[t * width]});
-  }
   const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
-  ops::attention(context_, cache, layer, attention_rows_, shape_.heads, scale, attention_scratch_);
+  attention_.run(context_, cache, layer, shape_.heads, scale, queries_.data(), mixed_.data());
   activations_.set(mixed_.data(), tokens.size(), width);
   add_to_stream(weights.attention_out, tokens.size());
+}
+
+void Transformer::plan_attention(std::span<const StepToken> tokens) {
+  attention_rows_.clear();
+  for (const StepToken& token : tokens) attention_rows_.push_back({token.pages, token.position});
+  attention_.plan(attention_rows_);
 }
 
 void Transformer::add_to_stream(const Linear& linear, std::size_t tokens) {
@@ -146,6 +147,7 @@ std::span<float> Transformer::forward(ops::KvCache& cache, std::span<const StepT
   grow(keys_, tokens.size() * kv_width);
   grow(values_, tokens.size() * kv_width);
   embed(tokens);
+  plan_attention(tokens);
   for (std::size_t layer = 0; layer < shape_.layers; ++layer) {
     const LayerWeights& weights = weights_.layers[layer];
     for_tokens(tokens.size(), shape_.width, [&](std::size_t t) {
@@ -163,6 +165,7 @@ std::span<float> Transformer::forward(ops::KvCache& cache, std::span<const StepT
       keep_only_those_with_logits(tokens);
       tokens = last_tokens_;
       if (tokens.empty()) return {};
+      plan_attention(tokens);
       activations_.set(normed_.data(), tokens.size(), shape_.width);
       ops::matmul(context_, activations_, std::span(products).last(1));
     }

@@ -15,12 +15,15 @@ class Transformer final : public Model {
   Transformer(ModelShape shape, Weights weights, const ops::Context& context);
 
   const ModelShape& shape() const override { return shape_; }
-  ops::KvShape kv_shape() const override { return {shape_.layers, shape_.kv_heads, shape_.head_dim}; }
+  ops::KvShape kv_shape() const override {
+    return {.layers = shape_.layers, .kv_heads = shape_.kv_heads, .head_dim = shape_.head_dim};
+  }
   std::span<float> forward(ops::KvCache& cache, std::span<const StepToken> tokens) override;
 
  private:
   void embed(std::span<const StepToken> tokens);
   void attend(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens);
+  void plan_attention(std::span<const StepToken> tokens);
   void keys_and_values(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens);
   void keep_only_those_with_logits(std::span<const StepToken> tokens);
   void feed_forward(const LayerWeights& layer, std::size_t tokens);
@@ -44,7 +47,7 @@ class Transformer final : public Model {
   std::vector<float> gate_, up_;
   std::vector<float> added_;  // What a layer's part adds to the stream: width.
   std::vector<float> logits_;
-  std::vector<float> attention_scratch_;
+  ops::Attention attention_;
   std::vector<ops::AttentionRow> attention_rows_;
   std::vector<StepToken> last_tokens_;
   ops::Activations activations_;

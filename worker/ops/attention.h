@@ -10,18 +10,43 @@
 
 namespace sluice::ops {
 
-// One token's queries. Its own keys and values, and those of every earlier position, are in the cache
-// already.
+// One token that attends. Its own keys and values, and those of every earlier position, are in the cache when
+// its output is computed.
 struct AttentionRow {
   const KvPages* pages = nullptr;
   std::size_t position = 0;
-  const float* queries = nullptr;  // heads × head_dim
-  float* out = nullptr;            // heads × head_dim
 };
 
-// Each row sees the positions up to its own, of its own sequence: its output depends on nothing else.
-// `scratch` is working memory, kept by the caller between calls.
-void attention(const Context& context, KvCache& cache, std::size_t layer, std::span<const AttentionRow> rows,
-               std::size_t heads, float scale, std::vector<float>& scratch);
+// The attention of one step: who reads which page, found out once for all layers.
+//
+// Each row sees the positions up to its own, of its own sequence: its output depends on nothing else. Rows
+// that have pages in common (tokens of one prompt, sequences with a shared prefix) read each of these once,
+// together. Contexts are walked in spans of a fixed number of tokens, which threads share out where there are
+// few rows.
+//
+// Belongs to one thread; keeps its working memory between steps.
+class Attention {
+ public:
+  // `rows` may change after the call; the lists of pages may not before the last run().
+  void plan(std::span<const AttentionRow> rows);
+
+  // `queries` and `out` hold heads × head_dim floats for each row. `heads` is a multiple of the cache's
+  // kv_heads.
+  void run(const Context& context, KvCache& cache, std::size_t layer, std::size_t heads, float scale,
+           const float* queries, float* out);
+
+ private:
+  struct Row {
+    const KvPages* pages = nullptr;
+    std::size_t position = 0;
+    std::size_t index = 0;  // Among the rows of plan().
+  };
+  struct Run;
+
+  std::vector<Row> rows_;            // In the order of their pages.
+  std::size_t multiplications_ = 0;  // Positions seen by all rows together.
+  std::vector<float> states_;
+  std::vector<kernels::PageQuery> queries_;
+};
 
 }  // namespace sluice::ops

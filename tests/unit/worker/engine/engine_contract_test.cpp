@@ -36,7 +36,7 @@ struct Native {
     config.model.threads = 2;
     config.sequences_max = kSequences;
     config.context_tokens_max = kContext;
-    config.kv_memory_bytes = kRoom * 8 * 2 * 2 * 64 * sizeof(float);
+    config.kv_memory_bytes = kRoom * 8 * 2 * 2 * 64 * sizeof(std::uint16_t);
     auto engine = NativeEngine::open(config, rng);
     EXPECT_TRUE(engine.has_value()) << (engine ? "" : engine.error().message);
     return std::move(*engine);

@@ -36,7 +36,9 @@ class AnyModel : public testing::TestWithParam<Case> {
     auto model = load_model(*file_, context_);
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = std::move(*model);
-    cache_ = std::move(*ops::KvCache::make(model_->kv_shape(), 4096));
+    ops::KvShape shape = model_->kv_shape();
+    shape.type = ops::KvType::kF32;
+    cache_ = std::move(*ops::KvCache::make(shape, 4096));
   }
 
   std::vector<std::int32_t> random_ids(std::size_t n, unsigned seed) const {
