@@ -101,6 +101,7 @@ Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job) {
   if (!request) return fail(ErrorCode::kInvalid, request.error().message);
   Work work;
   work.request.key = start_key(job.ref);
+  work.request.scope = job.tenant.value;
   work.request.params = sampling_of(request->parameters);
   if (const auto& asked = request->parameters.fault) {
     work.request.fault = Fault{fault_kind(asked->kind), asked->attempts, asked->ms, job.ref.attempt};

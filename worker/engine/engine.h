@@ -74,6 +74,9 @@ struct Prompt {
 
 struct GenerationRequest {
   std::string key;  // Opaque, echoed in events; unique among the active requests.
+  // Whose request it is. What was computed for a prompt is used again only for prompts of the same scope:
+  // otherwise the time of an answer would tell one client what others ask.
+  std::string scope;
   Prompt prompt;
   SamplingParams params;
   std::optional<Fault> fault;
@@ -89,6 +92,7 @@ std::string_view finish_reason_name(FinishReason reason);  // stop|length|cancel
 struct Usage {
   std::size_t prompt_tokens = 0;
   std::size_t completion_tokens = 0;  // Every generated token, the one that ended the answer included.
+  std::size_t cached_tokens = 0;  // Of the prompt: not computed for this request, but found or waited for.
   std::size_t total() const { return prompt_tokens + completion_tokens; }
 };
 
@@ -129,7 +133,13 @@ struct EngineInfo {
 struct EngineLoad {
   std::size_t active = 0;
   std::size_t sequences_free = 0;
-  std::size_t kv_tokens_free = 0;
+  std::size_t kv_tokens_free = 0;  // Those of kept prefixes that nobody uses included.
+  std::size_t kv_tokens_kept = 0;  // Of these: prefixes that may be used again.
+  // Since the engine began: prompt tokens that were computed, and that were found in the cache; pages of the
+  // cache given up because room was needed.
+  std::uint64_t prompt_tokens_computed = 0;
+  std::uint64_t prompt_tokens_cached = 0;
+  std::uint64_t kv_pages_evicted = 0;
 };
 
 class Engine {
@@ -142,7 +152,8 @@ class Engine {
   // room for a single token of answer in the context (the message says both lengths).
   virtual Result<Prompt> prepare(const PromptInput& input) const = 0;
 
-  // KV tokens that add() will reserve for the request: at most prompt + max_tokens, capped by the context.
+  // KV tokens that add() will reserve for the request at most: prompt + max_tokens, capped by the context. A
+  // prefix that is in the cache, or on its way, is not reserved again: load() before and after tells.
   virtual std::size_t kv_tokens_needed(const Prompt& prompt, const SamplingParams& params) const = 0;
 
   // Takes a request in; its first event comes from a later step(). On failure nothing was taken and

@@ -43,8 +43,9 @@ struct NativeEngine::Sequence {
   std::vector<std::int32_t> ids;  // Prompt, then answer.
   std::size_t prompt_tokens;
   std::size_t answer_tokens_max = 0;
-  std::size_t computed = 0;  // Of ids: in the cache.
-  ops::KvPages pages;
+  std::size_t computed = 0;             // Of ids: in the cache.
+  std::size_t cached = 0;               // Of the prompt: came from the cache.
+  std::unique_ptr<ops::KvLease> lease;  // None: nothing is to be computed.
   ops::Sampler sampler;
   AnswerText text;
   bool cancelled = false;
@@ -67,7 +68,11 @@ Result<std::unique_ptr<NativeEngine>> NativeEngine::open(const NativeEngineConfi
 
 NativeEngine::NativeEngine(const NativeEngineConfig& config, std::unique_ptr<LoadedModel> model,
                            std::unique_ptr<ops::KvCache> cache, Rng& rng)
-    : config_(config), model_(std::move(model)), cache_(std::move(cache)), rng_(rng) {
+    : config_(config),
+      model_(std::move(model)),
+      cache_(std::move(cache)),
+      prefixes_(*cache_, config.prefix_sharing),
+      rng_(rng) {
   const model::ModelShape& shape = model_->model().shape();
   info_.engine = "native";
   info_.version = std::string(kArithmetic) + "/" + std::string(model_->context().kernels.name);
@@ -123,14 +128,16 @@ Status NativeEngine::add(GenerationRequest&& request) {
   }
   if (keys_.contains(request.key)) return fail(ErrorCode::kConflict, "a request with this key is active");
   if (sequences_.size() >= info_.sequences_max) return fail(ErrorCode::kExhausted, "all places are taken");
-  std::optional<ops::KvPages> pages = cache_->reserve(kv_tokens_needed(request.prompt, request.params));
-  if (!pages) return fail(ErrorCode::kExhausted, "no room for so many tokens");
-
   const std::size_t answer_max = answer_tokens_max(request.prompt.ids.size(), request.params);
+  std::unique_ptr<ops::KvLease> lease;
+  if (answer_max > 0) {
+    lease = prefixes_.open(request.scope, request.prompt.ids, request.prompt.ids.size() + answer_max);
+    if (lease == nullptr) return fail(ErrorCode::kExhausted, "no room for so many tokens");
+  }
   const ops::SamplerConfig sampler = sampler_config(request.params, rng_);
   auto sequence = std::make_unique<Sequence>(std::move(request), sampler);
   sequence->answer_tokens_max = answer_max;
-  sequence->pages = std::move(*pages);
+  sequence->lease = std::move(lease);
   keys_.insert(sequence->key);
   sequences_.push_back(std::move(sequence));
   return {};
@@ -143,10 +150,17 @@ void NativeEngine::cancel(std::string_view key) {
 }
 
 EngineLoad NativeEngine::load() const {
-  return {sequences_.size(), info_.sequences_max - sequences_.size(), cache_->tokens_free()};
+  return {.active = sequences_.size(),
+          .sequences_free = info_.sequences_max - sequences_.size(),
+          .kv_tokens_free = prefixes_.tokens_free(),
+          .kv_tokens_kept = prefixes_.pages_idle() * ops::kPageTokens,
+          .prompt_tokens_computed = prompt_tokens_computed_,
+          .prompt_tokens_cached = prompt_tokens_cached_,
+          .kv_pages_evicted = prefixes_.evictions()};
 }
 
-// Chooses this step's tokens: the last one of every sequence that is answering, then pieces of prompts.
+// Chooses this step's tokens: the last one of every sequence that is answering, then pieces of prompts. One
+// whose prompt goes on with a page that another is computing waits for it.
 void NativeEngine::plan_step() {
   tokens_.clear();
   sampling_.clear();
@@ -154,7 +168,7 @@ void NativeEngine::plan_step() {
     for (; count > 0; --count) {
       const std::size_t position = sequence.computed++;
       const bool last = sequence.computed == sequence.ids.size();
-      tokens_.push_back({sequence.ids[position], position, &sequence.pages, last});
+      tokens_.push_back({sequence.ids[position], position, &sequence.lease->pages(), last});
       if (last) sampling_.push_back(&sequence);
     }
   };
@@ -167,8 +181,13 @@ void NativeEngine::plan_step() {
   for (const std::unique_ptr<Sequence>& sequence : sequences_) {
     if (room == 0) break;
     if (!runs(*sequence) || sequence->answered() > 0) continue;
-    const std::size_t count = std::min(room, sequence->pending());
+    const std::size_t known = sequence->lease->skip(sequence->computed);
+    sequence->cached += known - sequence->computed;
+    prompt_tokens_cached_ += known - sequence->computed;
+    sequence->computed = known;
+    const std::size_t count = sequence->lease->claim(known, std::min(room, sequence->pending()));
     take(*sequence, count);
+    prompt_tokens_computed_ += count;
     room -= count;
   }
 }
@@ -192,7 +211,7 @@ void NativeEngine::finish(Sequence& sequence, FinishReason reason, StepEvent& ev
   generation.ids.assign(sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.prompt_tokens),
                         sequence.ids.end());
   generation.finish_reason = reason;
-  generation.usage = {sequence.prompt_tokens, sequence.answered()};
+  generation.usage = {sequence.prompt_tokens, sequence.answered(), sequence.cached};
   event.done = std::move(generation);
 }
 
@@ -232,6 +251,14 @@ std::vector<StepEvent> NativeEngine::step(Duration) {
   if (sequences_.empty()) return events;
   plan_step();
   if (!tokens_.empty()) sample(model_->model().forward(*cache_, tokens_));
+  for (const std::unique_ptr<Sequence>& sequence : sequences_) {
+    if (sequence->lease == nullptr) continue;
+    if (sequence->broken) {
+      sequence->lease->forget();
+    } else {
+      sequence->lease->computed(sequence->ids, sequence->computed);
+    }
+  }
   for (const std::unique_ptr<Sequence>& sequence : sequences_) {
     std::optional<StepEvent> event = advance(*sequence);
     if (sequence->done) keys_.erase(sequence->key);

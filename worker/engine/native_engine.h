@@ -5,8 +5,11 @@
 // from the start: it never has to wait or be thrown out halfway. A finished sequence frees its place in the
 // step in which it ends.
 //
-// A sequence's output does not depend on what else runs, nor on how its prompt was cut: greedy tokens are the
-// same, and so are sampled ones with the same seed.
+// Sequences of one scope whose prompts begin alike compute and keep that beginning once (ops/prefix_cache.h):
+// while one is computing it the others wait for it, and it stays for later ones until room is needed.
+//
+// A sequence's output does not depend on what else runs, on how its prompt was cut, nor on what of it was
+// found in the cache: greedy tokens are the same, and so are sampled ones with the same seed.
 //
 // Thread safety as in engine.h. Owns the file's memory map, its threads and the cache.
 #pragma once
@@ -20,6 +23,7 @@
 #include "worker/engine/engine.h"
 #include "worker/engine/loaded_model.h"
 #include "worker/ops/kv_cache.h"
+#include "worker/ops/prefix_cache.h"
 #include "worker/ops/sampler.h"
 
 namespace sluice {
@@ -31,6 +35,7 @@ struct NativeEngineConfig {
   std::size_t kv_memory_bytes = 256U << 20;  // For keys and values; taken from the system as it is used.
   // F32 is exact, F16 halves memory and time of long contexts, I8 halves them again for a little exactness.
   ops::KvType kv_type = ops::KvType::kF16;
+  bool prefix_sharing = true;
   std::size_t context_tokens_max = 0;  // Below the model's own; 0: the model's. KV memory caps it, too.
   // Tokens computed in one step at most. More: prompts are done sooner, answers pause longer meanwhile.
   std::size_t step_tokens_max = 256;
@@ -67,11 +72,14 @@ class NativeEngine final : public Engine {
 
   const NativeEngineConfig config_;
   std::unique_ptr<LoadedModel> model_;
-  std::unique_ptr<ops::KvCache> cache_;  // Before the sequences, whose pages go back to it.
+  std::unique_ptr<ops::KvCache> cache_;
+  ops::PrefixCache prefixes_;  // Before the sequences, whose pages go back to it.
   Rng& rng_;
   EngineInfo info_;
   std::vector<std::unique_ptr<Sequence>> sequences_;  // In the order of add().
   std::unordered_set<std::string> keys_;
+  std::uint64_t prompt_tokens_computed_ = 0;
+  std::uint64_t prompt_tokens_cached_ = 0;
   // One step's plan.
   std::vector<model::StepToken> tokens_;
   std::vector<Sequence*> sampling_;  // Whose logits come out, in order.

@@ -22,6 +22,8 @@ void bind_engine(config::Settings& settings, EngineConfig& engine) {
   settings.add_enum("kv-type", engine.kv_type,
                     {{"F32", ops::KvType::kF32}, {"F16", ops::KvType::kF16}, {"I8", ops::KvType::kI8}},
                     "Precision of keys and values: F32, F16 (half the memory), I8 (a quarter, less exact)");
+  settings.add("prefix-sharing", engine.prefix_sharing,
+               "Compute beginnings that prompts of a tenant have in common once, and keep them");
   settings
       .add("context-tokens-max", engine.context_tokens_max,
            "Shorten the model's context; 0 = the model's own")

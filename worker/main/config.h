@@ -25,6 +25,7 @@ struct EngineConfig {
   std::string kernels;                       // By name; empty = the fastest for this CPU.
   std::size_t kv_memory_bytes = 256U << 20;  // Bounds how many tokens are in the engine at once.
   ops::KvType kv_type = ops::KvType::kF16;   // Of keys and values.
+  bool prefix_sharing = true;                // Compute what prompts of a tenant have in common once.
   std::size_t context_tokens_max = 0;        // Below the model's own; 0 = the model's.
   std::size_t step_tokens_max = 256;         // More: prompts are done sooner, answers pause longer meanwhile.
 };

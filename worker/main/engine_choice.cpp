@@ -21,6 +21,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config, int jobs
   native.sequences_max = static_cast<std::size_t>(jobs_max);
   native.kv_memory_bytes = config.kv_memory_bytes;
   native.kv_type = config.kv_type;
+  native.prefix_sharing = config.prefix_sharing;
   native.context_tokens_max = config.context_tokens_max;
   native.step_tokens_max = config.step_tokens_max;
   SLUICE_ASSIGN(std::unique_ptr<Engine> engine, NativeEngine::open(native, rng));

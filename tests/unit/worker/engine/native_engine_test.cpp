@@ -219,6 +219,122 @@ TEST_F(Native, ALongPromptDoesNotHoldUpOneThatIsAnswering) {
   run_all(*engine);
 }
 
+// A prompt of `words` words that all share, then the question.
+std::string long_text(std::size_t words, const std::string& question) {
+  std::string text = "Read this:";
+  for (std::size_t i = 0; i < words; ++i) text += i % 3 == 0 ? " river" : i % 3 == 1 ? " apple" : " stone";
+  return text + "\n" + question;
+}
+
+TEST_F(Native, WhatPromptsHaveInCommonIsComputedOnceWhateverTheOrder) {
+  const std::vector<std::string> texts = prompts(8);
+  const auto request = [&](const Engine& engine, std::size_t i) {
+    SamplingParams params;
+    params.max_tokens = 40;
+    if (i % 2 == 1) {
+      params.temperature = 1.2F;
+      params.seed = i;
+    }
+    return chat(engine, std::to_string(i), long_text(200, texts[i]), params);
+  };
+  NativeEngineConfig config;
+  config.prefix_sharing = false;
+  const std::unique_ptr<NativeEngine> unshared = open(config, rng_);
+  std::map<std::string, Generation> alone;
+  std::size_t tokens = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    alone[std::to_string(i)] = run_one(*unshared, request(*unshared, i));
+    EXPECT_EQ(alone[std::to_string(i)].usage.cached_tokens, 0U);
+    tokens += alone[std::to_string(i)].usage.prompt_tokens;
+  }
+  // All at once: one computes, the others wait. Then one after the other: the prefix has outlived them.
+  config.prefix_sharing = true;
+  config.step_tokens_max = 50;
+  const std::unique_ptr<NativeEngine> shared = open(config, rng_);
+  const std::size_t free = shared->load().kv_tokens_free;
+  for (std::size_t i = 0; i < texts.size(); ++i) ASSERT_TRUE(shared->add(request(*shared, i)).has_value());
+  EXPECT_LT(free - shared->load().kv_tokens_free, 8 * 150 + 300U);
+  std::map<std::string, Ended> together = run_all(*shared);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string key = std::to_string(i);
+    EXPECT_EQ(together.at(key).outcome->ids, alone.at(key).ids);
+    EXPECT_EQ(together.at(key).outcome->text, alone.at(key).text);
+    const Generation again = run_one(*shared, request(*shared, i));
+    EXPECT_EQ(again.ids, alone.at(key).ids);
+    EXPECT_GE(again.usage.cached_tokens + ops::kPageTokens, again.usage.prompt_tokens);
+  }
+  const EngineLoad load = shared->load();
+  EXPECT_LT(load.prompt_tokens_computed, 220 + tokens / 4);
+  EXPECT_EQ(load.prompt_tokens_computed + load.prompt_tokens_cached, 2 * tokens);
+  EXPECT_EQ(load.kv_tokens_free, free);
+  EXPECT_GT(load.kv_tokens_kept, 200U);
+}
+
+TEST_F(Native, ScopesShareNoPrefix) {
+  const auto request = [&](const std::string& scope) {
+    GenerationRequest request = chat(*engine_, scope, long_text(100, "Who are you?"));
+    request.scope = scope;
+    return request;
+  };
+  const Generation first = run_one(*engine_, request("a"));
+  EXPECT_EQ(first.usage.cached_tokens, 0U);
+  EXPECT_EQ(run_one(*engine_, request("b")).usage.cached_tokens, 0U);
+  const Generation again = run_one(*engine_, request("a"));
+  EXPECT_GT(again.usage.cached_tokens, 100U);
+  EXPECT_EQ(again.ids, first.ids);
+}
+
+TEST_F(Native, WhenTheOneThatComputesASharedPrefixIsCancelledAnotherGoesOn) {
+  NativeEngineConfig config;
+  config.step_tokens_max = 40;
+  const std::unique_ptr<NativeEngine> engine = open(config, rng_);
+  const Generation expected = run_one(*engine_, chat(*engine_, "x", long_text(200, "Who are you?")));
+  for (const char* key : {"a", "b", "c"}) {
+    ASSERT_TRUE(engine->add(chat(*engine, key, long_text(200, "Who are you?"))).has_value());
+  }
+  engine->step(Duration::zero());
+  engine->step(Duration::zero());
+  engine->cancel("a");
+  std::map<std::string, Ended> ended = run_all(*engine);
+  EXPECT_EQ(ended.at("a").outcome->finish_reason, FinishReason::kCancelled);
+  for (const char* key : {"b", "c"}) EXPECT_EQ(ended.at(key).outcome->ids, expected.ids);
+}
+
+// With room for little more than one, prefixes come and go; answers stay what they are.
+TEST_F(Native, EvictionNeverChangesAnAnswer) {
+  NativeEngineConfig config;
+  config.kv_memory_bytes = 26 * 32 * 8 * 2 * 2 * 64 * 2;  // 26 pages.
+  const std::unique_ptr<NativeEngine> engine = open(config, rng_);
+  ASSERT_EQ(engine->info().kv_tokens_max, 26 * 32U);
+  const std::vector<std::string> texts = prompts(12);
+  std::map<std::string, GenerationRequest> waiting;
+  std::map<std::string, Generation> expected;
+  SamplingParams params;
+  params.max_tokens = 24;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string text = (i % 3 == 0 ? "A. " : i % 3 == 1 ? "B. " : "C. ") + long_text(150, texts[i]);
+    expected[std::to_string(i)] = run_one(*engine_, chat(*engine_, "x", text, params));
+    waiting[std::to_string(i)] = chat(*engine, std::to_string(i), text, params);
+  }
+  std::map<std::string, Ended> ended;
+  while (!waiting.empty() || engine->active() > 0) {
+    for (auto next = waiting.begin(); next != waiting.end();) {
+      const Status added = engine->add(std::move(next->second));
+      if (!added) {
+        ASSERT_EQ(added.error().code, ErrorCode::kExhausted);
+        break;
+      }
+      next = waiting.erase(next);
+    }
+    for (StepEvent& event : engine->step(Duration::zero())) {
+      if (event.done) ended[event.key].outcome = std::move(*event.done);
+    }
+  }
+  for (const auto& [key, generation] : expected) EXPECT_EQ(ended.at(key).outcome->ids, generation.ids) << key;
+  EXPECT_GT(engine->load().kv_pages_evicted, 0U);
+  EXPECT_EQ(engine->load().kv_tokens_free, 26 * 32U);
+}
+
 TEST_F(Native, TheContextCapsTheAnswer) {
   NativeEngineConfig config;
   config.context_tokens_max = 24;
