@@ -3,8 +3,8 @@
 //
 // A group is let in when the engine is idle (at once), when enough wait to fill the free places, or when the
 // first in line has waited for the linger. Work that must run alone waits until the engine is empty and then
-// keeps it. (Putting together work that shares a prompt prefix belongs here too, once engines can share a
-// prefix.)
+// keeps it. Work that shares a prompt prefix is not sought out: an engine that shares prefixes does so
+// however long ago they were computed, so the order of arrival costs nothing.
 //
 // Not safe for concurrent use; knows no threads and no clock.
 #pragma once

@@ -43,6 +43,12 @@ struct BatcherMetrics {
   metrics::Histogram step_seconds;
   metrics::Gauge active;
   metrics::Gauge waiting;
+  metrics::Counter computed_tokens;
+  metrics::Counter cached_tokens;
+  metrics::Counter evicted_pages;
+  metrics::Gauge kv_used;
+  metrics::Gauge kv_kept;
+  metrics::Gauge kv_free;
   metrics::Counter prompt_tokens;
   metrics::Counter completion_tokens;
 };
@@ -95,6 +101,8 @@ class Batcher {
   void apply(Inbox& inbox, std::vector<Completion>& completed);
   void let_in(std::vector<Completion>& completed);
   void step(std::vector<Completion>& completed);
+  void charge(Work& work, std::size_t free_before);
+  void report_load();
   void hand_out(std::vector<Completion>&& completed);
   Completion end_running(const std::string& key, CompletionHow how);
   Completion end_waiting(const Work& work, CompletionHow how) const;
@@ -114,12 +122,13 @@ class Batcher {
   bool started_ GUARDED_BY(mutex_) = false;
   std::size_t jobs_ GUARDED_BY(mutex_) = 0;     // Accepted and not handed out.
   std::size_t tokens_ GUARDED_BY(mutex_) = 0;   // Of all accepted and not handed out.
-  double tokens_usual_ GUARDED_BY(mutex_) = 0;  // What a job took lately.
+  double tokens_usual_ GUARDED_BY(mutex_) = 0;  // What a job took lately, without what it shares.
 
   // The engine thread's own.
   Admission admission_;
   std::map<std::string, RunningWork> running_;
   Running sum_;
+  EngineLoad reported_;   // What the counters hold by now.
   bool no_room_ = false;  // The engine said so; asked again when something has ended.
   bool giving_back_ = false;
   std::thread thread_;

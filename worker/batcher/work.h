@@ -14,9 +14,10 @@ namespace sluice::worker {
 // One start of a job, ready to be computed. `request.key` names it from here on.
 struct Work {
   GenerationRequest request;
-  std::size_t kv_tokens = 0;  // What Engine::kv_tokens_needed said.
-  bool alone = false;         // Nothing else may be in the engine while it runs.
-  SteadyTime offered{};       // Set by Batcher::offer.
+  // What Engine::kv_tokens_needed said; once in the engine, what it took there.
+  std::size_t kv_tokens = 0;
+  bool alone = false;    // Nothing else may be in the engine while it runs.
+  SteadyTime offered{};  // Set by Batcher::offer.
 };
 
 struct Cancelled {};  // Somebody called Batcher::cancel.
