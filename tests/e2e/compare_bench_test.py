@@ -14,9 +14,9 @@ class CompareBench(unittest.TestCase):
     def test_every_scenario_is_measured(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "tiny.gguf"
-            subprocess.run([str(binaries() / "sluice-bench-model"), str(model), "--shape", "tiny-qwen2", "--type", "Q8_0"], check=True)
+            subprocess.run([str(binaries() / "bin" / "sluice-bench-model"), str(model), "--shape", "tiny-qwen2", "--type", "Q8_0"], check=True)
             done = subprocess.run(["node", str(REPOSITORY / "bench" / "compare" / "compare.mjs"), "--model", str(model), "--bin",
-                                   str(binaries()), "--threads", "2", "--rounds", "2", "--without-llama", "--json"],
+                                   str(binaries() / "bin"), "--threads", "2", "--rounds", "2", "--without-llama", "--json"],
                                   capture_output=True, text=True, timeout=180, check=False)
             self.assertEqual(done.returncode, 0, done.stderr[-2000:])
             report = json.loads(done.stdout)
