@@ -68,10 +68,21 @@ export function median(values) {
 
 // --name value, --flag; what is left over is refused.
 export function parseArguments(argv, known) {
+  try {
+    return parse(argv, known);
+  } catch (error) {
+    console.error(error.message);
+    process.exit(2);
+  }
+}
+
+function parse(argv, known) {
   const values = {...known};
   for (let i = 0; i < argv.length; i++) {
     const name = argv[i].replace(/^--/, "");
-    if (!argv[i].startsWith("--") || !(name in known)) throw new Error(`unknown argument ${argv[i]} (known: --${Object.keys(known).join(" --")})`);
+    if (!argv[i].startsWith("--") || !(name in known)) {
+      throw new Error(`unknown argument ${argv[i]} (known: --${Object.keys(known).join(" --")})`);
+    }
     if (typeof known[name] === "boolean") values[name] = true;
     else if (++i === argv.length) throw new Error(`${argv[i - 1]} needs a value`);
     else values[name] = typeof known[name] === "number" ? Number(argv[i]) : argv[i];

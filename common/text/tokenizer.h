@@ -1,6 +1,12 @@
-// The byte-level BPE tokenizer of a model file (tokenizer.ggml.model = "gpt2"). Any bytes can be encoded, and
-// decode(encode(bytes)) == bytes wherever the vocabulary has all 256 single bytes: invalid UTF-8 is cut as
-// U+FFFD would be, and encoded byte by byte. (Where a byte has no token, the tokens of U+FFFD stand for it.)
+// The tokenizer of a model file: byte-level BPE (tokenizer.ggml.model = "gpt2") or SentencePiece's BPE
+// ("llama"). Any bytes can be encoded, and decode(encode(bytes)) == bytes wherever the vocabulary has all 256
+// single bytes.
+//
+// Byte level: invalid UTF-8 is cut as U+FFFD would be, and encoded byte by byte. (Where a byte has no token,
+// the tokens of U+FFFD stand for it.) SentencePiece: a space is put before text, at the begin and after each
+// special token, unless the file says otherwise; decode takes it away again, token_bytes doesn't. Characters
+// without a piece become bytes (where a byte has no token, the unknown token stands for it). U+2581 is how
+// such vocabularies write a space: it comes back as one.
 //
 // Two kinds of token are matched in the text itself: user-defined ones always, control tokens (<|im_end|>)
 // only on request. Of several at one place the longest wins.
@@ -68,6 +74,7 @@ class Tokenizer {
 
  private:
   struct State;
+  class Loader;
   explicit Tokenizer(std::unique_ptr<const State> state);
   std::unique_ptr<const State> state_;
 };
