@@ -385,6 +385,15 @@ Result<bool> GgufFile::boolean_or(std::string_view key, bool fallback) const {
   return or_fallback(boolean(key), fallback);
 }
 
+void GgufFile::forget(const GgufTensor& tensor) const {
+  // Pages at the borders hold parts of other tensors.
+  const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = (reinterpret_cast<std::uintptr_t>(tensor.data) + page - 1) / page * page;
+  const std::size_t end = (reinterpret_cast<std::uintptr_t>(tensor.data) + tensor.bytes) / page * page;
+  // A hint: if it fails, the pages stay.
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 Status GgufFile::check_unchanged() const {
   struct stat info {};
   if (::fstat(state_->fd.get(), &info) != 0) {

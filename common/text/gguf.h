@@ -120,6 +120,10 @@ class GgufFile {
   // padding before it).
   std::span<const std::byte> header() const;
 
+  // Gives the memory of a tensor's pages back to the system; they are read from the file again when they are
+  // next looked at.
+  void forget(const GgufTensor& tensor) const;
+
   // kCorrupt: the file's size or time of change differs from what was mapped (it was written in place).
   Status check_unchanged() const;
 

@@ -2,58 +2,62 @@
 // nothing but intrinsics and headers of internal linkage (see half.h).
 #include <immintrin.h>
 
+#include "worker/kernels/avx2_float.inl.h"
 #include "worker/kernels/elementwise.inl.h"
 #include "worker/kernels/float_matmul.inl.h"
-#include "worker/kernels/quantized_matmul.inl.h"
+#include "worker/kernels/panel256.inl.h"
+#include "worker/kernels/peaks.inl.h"
 #include "worker/kernels/tables.h"
 
 namespace sluice::kernels {
 namespace {
 
-struct Avx2 {
-  static constexpr std::size_t kLanes = 8;
-  using Vector = __m256;
-  using Bytes = __m256i;
+// There is one instruction for two products of an unsigned and a signed byte, added up in 16 bits with
+// saturation. Two products of a code of b bits and an activation within ±127 reach 254 × (2^b - 1), so short
+// codes leave room to add several such sums before they are widened to 32 bits.
+struct Avx2 : Panel256 {
+  static constexpr bool kSignedBytes = true;
+  static Codes whole_bytes(Codes v) { return v; }
 
-  static Vector zero() { return _mm256_setzero_ps(); }
-  static Vector load(const float* from) { return _mm256_loadu_ps(from); }
-  static Vector load(const std::uint16_t* from) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  // Sums that fit into 16 bits.
+  static constexpr std::size_t sums_that_fit(int bits) {
+    return static_cast<std::size_t>(32767 / (254 * ((1 << bits) - 1)));
   }
-  static void store(float* to, Vector v) { _mm256_storeu_ps(to, v); }
-  static float one(float value) { return value; }
-  static float one(std::uint16_t value) { return _cvtsh_ss(value); }
-  static Vector broadcast(float value) { return _mm256_set1_ps(value); }
-  static Vector multiply(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
-  static Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
-  static float sum(Vector v) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  static Ints widen(Codes sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
+
+  template <int Bits, std::size_t First, std::size_t Quads>
+  static inline __attribute__((always_inline)) void dots(const Codes (&w)[1][kGroupQuads],
+                                                         const std::int8_t* x, Ints start, Ints (&to)[1]) {
+    to[0] = start;
+    if constexpr (Bits == 8) {
+      // Signed: |w| · (x with the sign of w). Two products stay within 16 bits even for w = -128.
+      unrolled<Quads>([&](auto q) __attribute__((always_inline)) {
+        const Codes own = w[0][First + q];
+        const Codes signed_x = _mm256_sign_epi8(four_of(x + 4 * (First + q)), own);
+        to[0] = _mm256_add_epi32(to[0], widen(_mm256_maddubs_epi16(_mm256_abs_epi8(own), signed_x)));
+      });
+    } else {
+      constexpr std::size_t kFit = sums_that_fit(Bits) < Quads ? sums_that_fit(Bits) : Quads;
+      static_assert(kFit >= 2 && Quads % kFit == 0);
+      unrolled<Quads / kFit>([&](auto part) __attribute__((always_inline)) {
+        constexpr std::size_t kBegin = First + part * kFit;
+        Codes sums = _mm256_maddubs_epi16(w[0][kBegin], four_of(x + 4 * kBegin));
+        unrolled<kFit - 1>([&](auto i) __attribute__((always_inline)) {
+          constexpr std::size_t kAt = kBegin + 1 + i;
+          sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(w[0][kAt], four_of(x + 4 * kAt)));
+        });
+        to[0] = _mm256_add_epi32(to[0], widen(sums));
+      });
+    }
   }
 
-  static Bytes load_bytes(const std::int8_t* from) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  using Sums = Ints;
+  static Sums zero_sums() { return zero_ints(); }
+  template <int Bits>
+  static Sums add_products(Sums sum, Codes w, Codes x) {
+    if constexpr (Bits == 8) return _mm256_add_epi32(sum, widen(_mm256_maddubs_epi16(w, x)));
+    return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x));
   }
-  static Bytes load_weights(const std::int8_t* from) { return load_bytes(from); }
-  static Bytes load_activations(const std::int8_t* from, const std::int32_t*) { return load_bytes(from); }
-  // The multiplication takes unsigned times signed bytes: |w| · (x with the sign of w). A pair's sum stays
-  // within 16 bits even for w = -128, because activations lie within ±127.
-  static Vector dot_bytes(Bytes weights, Bytes activations) {
-    const Bytes pairs =
-        _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(activations, weights));
-    return _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
-};
-
-struct Avx2Float : Avx2 {
-  static constexpr int kTileRows = 4;
-  static constexpr int kTileTokens = 3;
-};
-
-struct Avx2Bytes : Avx2 {
-  static constexpr int kTileRows = 2;
-  static constexpr int kTileTokens = 4;
 };
 
 }  // namespace
@@ -62,13 +66,15 @@ const KernelSet kAvx2Kernels = {
     .name = "avx2",
     .matmul_f32 = float_matmul<Avx2Float, float>,
     .matmul_f16 = float_matmul<Avx2Float, std::uint16_t>,
-    .matmul_q8_0 = quantized_matmul<Avx2Bytes>,
-    .quantize_row = quantize_activations,
-    .dot = float_dot<Avx2>,
-    .weighted_sum = float_weighted_sum<Avx2>,
+    .matmul_packed = packed_matmuls<Avx2>(),
+    .quantize_token = quantize_activations,
+    .sum_tokens = sum_tokens,
+    .dot = float_dot<Avx2Float>,
+    .weighted_sum = float_weighted_sum<Avx2Float>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
     .attention = &kAvx2Attention,
+    .peaks = peaks<Avx2>(),
 };
 
 }  // namespace sluice::kernels

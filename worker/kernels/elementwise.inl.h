@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "worker/kernels/half.h"
-#include "worker/kernels/q8_0.h"
+#include "worker/kernels/kernels.h"
 
 namespace sluice::kernels {
 namespace {
@@ -52,26 +52,56 @@ inline void silu_multiply_in_place(float* gate, const float* up, std::size_t n) 
   for (std::size_t i = 0; i < n; ++i) gate[i] = gate[i] / (1.0F + exp_approx(-gate[i])) * up[i];
 }
 
-inline void quantize_activations(const float* x, std::size_t cols, std::int8_t* values, float* scales,
-                                 std::int32_t* biases) {
-  for (std::size_t b = 0; b < cols / kQ8Values; ++b, x += kQ8Values, values += kQ8Values) {
+inline void quantize_activations(const float* x, std::size_t cols, std::size_t pitch, std::int8_t* values,
+                                 float* scales) {
+  for (std::size_t g = 0; g < cols / kGroupValues; ++g, x += kGroupValues) {
     float largest = 0.0F;
-    for (std::size_t i = 0; i < kQ8Values; ++i) {
+    for (std::size_t i = 0; i < kGroupValues; ++i) {
       const float magnitude = float_of_bits(bits_of_float(x[i]) & 0x7FFFFFFFU);
       largest = magnitude > largest ? magnitude : largest;
     }
-    // Below this the inverse would overflow; such a block counts as zero.
+    // Below this the inverse would overflow; such a group counts as zero.
     const float inverse = largest > 1e-36F ? 127.0F / largest : 0.0F;
-    scales[b] = largest > 1e-36F ? largest / 127.0F : 0.0F;
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < kQ8Values; ++i) {
+    scales[g * pitch] = largest > 1e-36F ? largest / 127.0F : 0.0F;
+    std::int8_t* to = values + g * pitch * kGroupValues;
+    for (std::size_t i = 0; i < kGroupValues; ++i) {
       // The same rounding trick as in exp_approx: nearest, ties to even.
       const std::uint32_t shifted = bits_of_float(x[i] * inverse + 12582912.0F);
-      const std::int32_t rounded = static_cast<std::int32_t>(shifted - 0x4B400000U);
-      values[i] = static_cast<std::int8_t>(rounded);
-      sum += rounded;
+      to[i] = static_cast<std::int8_t>(static_cast<std::int32_t>(shifted - 0x4B400000U));
     }
-    biases[b] = -16 * sum;
+  }
+}
+
+inline void sum_tokens(TokenSums kind, const std::int8_t* values, const float* scales, std::size_t groups,
+                       std::size_t pitch, void* to) {
+  std::int32_t* biases = static_cast<std::int32_t*>(to);
+  float* floats = static_cast<float*>(to);
+  for (std::size_t g = 0; g < groups; ++g) {
+    for (std::size_t t = 0; t < pitch; ++t, values += kGroupValues) {
+      std::int32_t halves[2] = {0, 0};
+      for (std::size_t i = 0; i < kGroupValues / 2; ++i) {
+        halves[0] += values[i];
+        halves[1] += values[i + kGroupValues / 2];
+      }
+      const std::size_t at = g * pitch + t;
+      const std::size_t first = 2 * g * pitch + t;
+      switch (kind) {
+        case TokenSums::kBiases:
+          biases[at] = -8 * (halves[0] + halves[1]);
+          break;
+        case TokenSums::kHalfBiases:
+          biases[first] = -8 * halves[0];
+          biases[first + pitch] = -8 * halves[1];
+          break;
+        case TokenSums::kFloats:
+          floats[at] = scales[at] * static_cast<float>(halves[0] + halves[1]);
+          break;
+        case TokenSums::kHalfFloats:
+          floats[first] = scales[at] * static_cast<float>(halves[0]);
+          floats[first + pitch] = scales[at] * static_cast<float>(halves[1]);
+          break;
+      }
+    }
   }
 }
 

@@ -18,6 +18,12 @@ bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
+
+// AVX-VNNI's registers are AVX's, as above.
+bool has_avx_vnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1U << 4)) != 0;
+}
 #endif
 
 std::vector<const KernelSet*> usable_sets() {
@@ -30,6 +36,7 @@ std::vector<const KernelSet*> usable_sets() {
                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vnni");
   if (avx512_vnni) sets.push_back(&kAvx512VnniKernels);
+  if (avx2 && has_avx_vnni()) sets.push_back(&kAvxVnniKernels);
   if (avx2) sets.push_back(&kAvx2Kernels);
 #endif
   sets.push_back(&kPortableKernels);
@@ -41,6 +48,12 @@ std::vector<const KernelSet*> usable_sets() {
 std::span<const KernelSet* const> kernel_sets() {
   static const std::vector<const KernelSet*> sets = usable_sets();
   return sets;
+}
+
+TokenSums token_sums(PackedType type) {
+  const PackedLayout layout = packed_layout(type);
+  if (layout.minima) return layout.parts == 1 ? TokenSums::kFloats : TokenSums::kHalfFloats;
+  return layout.parts == 1 ? TokenSums::kBiases : TokenSums::kHalfBiases;
 }
 
 const KernelSet* find_kernel_set(std::string_view name) {

@@ -10,6 +10,7 @@
 // promise that a sequence doesn't depend on its batch mates rests on this.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -17,14 +18,31 @@
 
 #include "worker/kernels/attention.h"
 
+#include "worker/kernels/packed_layout.h"
+
 namespace sluice::kernels {
 
-// A row of activations in int8, in blocks of 32: x ≈ scale × value.
-struct QuantizedRow {
+// Rows of activations in int8, in groups of 32: x ≈ scale × value. They stand in tiles of 16 tokens, the last
+// tile has what is left: tile by tile, group by group, token by token, so that a tile's group is one run of
+// bytes. quantize_tokens makes them.
+struct QuantizedTokens {
   const std::int8_t* values = nullptr;
-  const float* scales = nullptr;         // One for each block.
-  const std::int32_t* biases = nullptr;  // For each block, -16 × the sum of its values: see avx512_vnni.cpp.
+  const float* scales = nullptr;  // One for each group and token.
+  const void* sums = nullptr;     // As token_sums() of the weights' type says; made by sum_tokens.
+  std::size_t tokens = 0;
 };
+inline constexpr std::size_t kTileTokens = 16;
+
+// What weights of a type want to know of a token's groups, or of the two halves of each (then first those of
+// all tokens for the one half, then for the other).
+enum class TokenSums : std::uint8_t {
+  kBiases,      // std::int32_t: -8 × the sum of a group's values
+  kHalfBiases,  // std::int32_t: the same of each half
+  kFloats,      // float: scale × the sum of a group's values
+  kHalfFloats,  // float: the same of each half
+};
+inline constexpr std::size_t kTokenSums = 4;
+TokenSums token_sums(PackedType type);
 
 // y[t * y_stride + r] = Σ_k w[r][k] · x[t][k], for `rows` rows of weights and `tokens` rows of activations.
 struct FloatMatmul {
@@ -37,14 +55,23 @@ struct FloatMatmul {
   std::size_t y_stride = 0;
 };
 
-struct QuantizedMatmul {
-  const void* weights = nullptr;  // First row; rows lie `cols` elements apart.
-  std::size_t rows = 0;
-  std::size_t cols = 0;  // A multiple of 32.
-  QuantizedRow x;        // First row; the others follow without gaps in each of the three arrays.
-  std::size_t tokens = 0;
+struct PackedMatmul {
+  const void* panels = nullptr;  // The first row's panel.
+  std::size_t rows = 0;          // The last panel may have more; those are left out.
+  std::size_t cols = 0;          // Whole blocks of the layout.
+  QuantizedTokens x;
   float* y = nullptr;
   std::size_t y_stride = 0;
+};
+
+// What the CPU can do at the most, to compare with: functions that do nothing else for a while.
+struct Peaks {
+  // Return how many operations (a multiplication and an addition are two) `rounds` rounds were.
+  double (*bytes)(std::size_t rounds);    // Products of int8 by the instructions that matmuls use.
+  double (*nibbles)(std::size_t rounds);  // The same where weights have 4 bits, if that is faster.
+  double (*floats)(std::size_t rounds);   // Fused multiply-adds in single precision.
+  // The sum of `words` words, by the widest loads.
+  std::uint64_t (*read)(const std::uint64_t* from, std::size_t words);
 };
 
 struct KernelSet {
@@ -52,11 +79,16 @@ struct KernelSet {
 
   void (*matmul_f32)(const FloatMatmul&);
   void (*matmul_f16)(const FloatMatmul&);
-  void (*matmul_q8_0)(const QuantizedMatmul&);
+  std::array<void (*)(const PackedMatmul&), kPackedTypes> matmul_packed;  // In the order of PackedType.
 
-  // Quantises `cols` (a multiple of 32) activations.
-  void (*quantize_row)(const float* x, std::size_t cols, std::int8_t* values, float* scales,
-                       std::int32_t* biases);
+  // Quantises one token's `cols` (a multiple of 32) activations into its place in a tile of `pitch` tokens:
+  // groups lie `pitch` apart.
+  void (*quantize_token)(const float* x, std::size_t cols, std::size_t pitch, std::int8_t* values,
+                         float* scales);
+  // Makes what token_sums() names for one tile of `pitch` tokens: one number for each group and token, or
+  // two.
+  void (*sum_tokens)(TokenSums kind, const std::int8_t* values, const float* scales, std::size_t groups,
+                     std::size_t pitch, void* to);
 
   float (*dot)(const float* a, const float* b, std::size_t n);
   // y += Σ_i weights[i] · rows[i], over `count` rows of `n` numbers that lie without gaps.
@@ -67,6 +99,8 @@ struct KernelSet {
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
 
   const AttentionKernels* attention;
+
+  Peaks peaks;
 };
 
 // Those that this CPU can run, the fastest first. `portable` is always the last.

@@ -3,7 +3,8 @@
 
 #include "worker/kernels/elementwise.inl.h"
 #include "worker/kernels/float_matmul.inl.h"
-#include "worker/kernels/quantized_matmul.inl.h"
+#include "worker/kernels/packed_matmul.inl.h"
+#include "worker/kernels/peaks.inl.h"
 #include "worker/kernels/tables.h"
 
 namespace sluice::kernels {
@@ -45,27 +46,106 @@ struct Portable {
   static float sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 };
 
-float block_dot(const std::int8_t* a, const std::int8_t* b) {
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < kQ8Values; ++i) sum += static_cast<std::int32_t>(a[i]) * b[i];
-  return static_cast<float>(sum);
-}
+typedef std::uint16_t Words64 __attribute__((vector_size(64)));
+typedef std::int32_t Ints64 __attribute__((vector_size(64)));
+typedef float Floats64 __attribute__((vector_size(64)));
 
-void matmul_q8_0(const QuantizedMatmul& m) {
-  const BlockQ8_0* w = static_cast<const BlockQ8_0*>(m.weights);
-  const std::size_t blocks = m.cols / kQ8Values;
-  for (std::size_t r = 0; r < m.rows; ++r, w += blocks) {
-    for (std::size_t t = 0; t < m.tokens; ++t) {
-      const std::int8_t* values = m.x.values + t * m.cols;
-      const float* scales = m.x.scales + t * blocks;
-      float sum = 0.0F;
-      for (std::size_t b = 0; b < blocks; ++b) {
-        sum += half_to_float(w[b].scale) * scales[b] * block_dot(w[b].values, values + b * kQ8Values);
-      }
-      m.y[t * m.y_stride + r] = sum;
-    }
+// As packed_matmul.inl.h wants it, sixteen rows at once. Products are made in single precision, which is
+// exact here: a group's sums are integers far below 2^24.
+struct PortablePanel {
+  static constexpr std::size_t kRows = 16;
+  static constexpr int kPanels = 1;
+  static constexpr bool kSignedBytes = false;
+  static constexpr std::size_t kPrefetchBytes = 0;
+  using Codes = Words64;
+  using Ints = Ints64;
+  using Floats = Floats64;
+
+  static Codes load(const std::byte* from) {
+    Codes v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
   }
-}
+  static Codes whole_bytes(Codes v) { return v ^ 0x8080; }
+  static Codes bytes(int value) { return Codes{} + static_cast<std::uint16_t>(value * 0x0101); }
+  static Codes both(Codes a, Codes b) { return a & b; }
+  static Codes either(Codes a, Codes b) { return a | b; }
+  template <int N>
+  static Codes left(Codes v) {
+    return v << N;
+  }
+  template <int N>
+  static Codes right(Codes v) {
+    return v >> N;
+  }
+
+  static Ints zero_ints() { return Ints{}; }
+  static Ints broadcast(std::int32_t value) { return Ints{} + value; }
+  template <int N>
+  static Ints left_ints(Ints v) {
+    return v << N;
+  }
+  template <int N>
+  static Ints right_ints(Ints v) {
+    return v >> N;
+  }
+  // Where byte b of four begins depends on which end of a word comes first.
+  static Floats byte_of_four(Codes w, std::size_t b) {
+    const std::size_t place = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? b : 3 - b;
+    return __builtin_convertvector(reinterpret_cast<Ints>(w) >> static_cast<int>(8 * place) & 0xFF, Floats);
+  }
+  template <int Bits, std::size_t First, std::size_t Quads>
+  static void dots(const Codes (&w)[1][kGroupQuads], const std::int8_t* x, Ints start, Ints (&to)[1]) {
+    Floats sums = Floats{};
+    for (std::size_t q = First; q < First + Quads; ++q) {
+      for (std::size_t b = 0; b < 4; ++b) sums += byte_of_four(w[0][q], b) * static_cast<float>(x[4 * q + b]);
+    }
+    to[0] = start + __builtin_convertvector(sums, Ints);
+  }
+
+  using Sums = Floats;
+  static Sums zero_sums() { return Floats{}; }
+  template <int Bits>
+  static Sums add_products(Sums sum, Codes w, Codes x) {
+    for (std::size_t b = 0; b < 4; ++b) sum += byte_of_four(w, b) * byte_of_four(x, b);
+    return sum;
+  }
+
+  static Floats zero() { return Floats{}; }
+  static Floats broadcast(float value) { return Floats{} + value; }
+  static Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
+  static Floats multiply(Floats a, Floats b) { return a * b; }
+  static Floats multiply_add(Floats a, Floats b, Floats c) { return a * b + c; }
+  static Floats subtract_product(Floats a, Floats b, Floats c) { return c - a * b; }
+  template <class Convert>
+  static Floats each(const Convert& convert) {
+    Floats v = Floats{};
+    for (std::size_t i = 0; i < kRows; ++i) v[i] = convert(i);
+    return v;
+  }
+  static Floats halves(const std::byte* from) {
+    return each([&](std::size_t i) {
+      std::uint16_t half;
+      std::memcpy(&half, from + 2 * i, sizeof half);
+      return half_to_float(half);
+    });
+  }
+  static Floats unsigned_bytes(const std::byte* from) {
+    return each([&](std::size_t i) { return static_cast<float>(from[i]); });
+  }
+  static Floats signed_bytes(const std::byte* from) {
+    return each([&](std::size_t i) { return static_cast<float>(static_cast<std::int8_t>(from[i])); });
+  }
+  static Floats low_nibbles(const std::byte* from) {
+    return each([&](std::size_t i) { return static_cast<float>(static_cast<int>(from[i]) & 15); });
+  }
+  static Floats high_nibbles(const std::byte* from) {
+    return each([&](std::size_t i) { return static_cast<float>(static_cast<int>(from[i]) >> 4); });
+  }
+  static void store(float* to, Floats v, std::size_t rows) {
+    std::memcpy(to, &v, (rows < kRows ? rows : kRows) * sizeof(float));
+  }
+};
 
 }  // namespace
 
@@ -73,13 +153,15 @@ const KernelSet kPortableKernels = {
     .name = "portable",
     .matmul_f32 = float_matmul<Portable, float>,
     .matmul_f16 = float_matmul<Portable, std::uint16_t>,
-    .matmul_q8_0 = matmul_q8_0,
-    .quantize_row = quantize_activations,
+    .matmul_packed = packed_matmuls<PortablePanel>(),
+    .quantize_token = quantize_activations,
+    .sum_tokens = sum_tokens,
     .dot = float_dot<Portable>,
     .weighted_sum = float_weighted_sum<Portable>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
     .attention = &kPortableAttention,
+    .peaks = peaks<PortablePanel>(),
 };
 
 }  // namespace sluice::kernels

@@ -10,8 +10,9 @@ extern const AttentionKernels kPortableAttention;
 #if defined(__x86_64__)
 extern const AttentionKernels kAvx2Attention;    // AVX2, FMA, F16C
 extern const AttentionKernels kAvx512Attention;  // AVX-512 F, BW, VL, DQ
-extern const KernelSet kAvx2Kernels;        // AVX2, FMA, F16C
-extern const KernelSet kAvx512VnniKernels;  // AVX-512 F, BW, VL, DQ, VNNI
+extern const KernelSet kAvx2Kernels;             // AVX2, FMA, F16C
+extern const KernelSet kAvxVnniKernels;          // The same and AVX-VNNI
+extern const KernelSet kAvx512VnniKernels;       // AVX-512 F, BW, VL, DQ, VNNI
 #endif
 
 }  // namespace sluice::kernels

@@ -1,6 +1,6 @@
 #include "worker/model/weights.h"
 
-#include <atomic>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -18,23 +18,27 @@ class Tensors {
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
 
+  // To multiply by.
   Result<ops::WeightMatrix> matrix(const std::string& name, std::size_t rows, std::size_t cols) {
-    const GgufTensor* tensor = file_.find_tensor(name);
-    if (tensor == nullptr) return fail(ErrorCode::kInvalid, "tensor " + name + " is missing");
-    used_.insert(tensor->name);
-    if (tensor->ne[0] != cols || tensor->ne[1] != rows || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
-      return fail(ErrorCode::kCorrupt, "tensor " + name + " has shape " +
-                                           shape_text(tensor->ne[0], tensor->rows()) + ", expected " +
-                                           shape_text(cols, rows));
-    }
+    SLUICE_ASSIGN(const GgufTensor* tensor, take(name, rows, cols));
+    auto matrix = ops::WeightMatrix::pack(context_, tensor->type, rows, cols, tensor->data, memory_);
+    if (!matrix) return about(name, matrix.error());
+    if (matrix->packed()) file_.forget(*tensor);
+    return matrix;
+  }
+
+  // To read single rows of.
+  Result<ops::WeightMatrix> table(const std::string& name, std::size_t rows, std::size_t cols) {
+    SLUICE_ASSIGN(const GgufTensor* tensor, take(name, rows, cols));
     auto matrix = ops::WeightMatrix::prepare(tensor->type, rows, cols, tensor->data);
-    if (!matrix) return fail(matrix.error().code, "tensor " + name + ": " + matrix.error().message);
-    SLUICE_TRY(check_finite(name, *matrix));
+    if (!matrix) return about(name, matrix.error());
+    if (const Status finite = matrix->check_finite(context_); !finite) return about(name, finite.error());
+    if (rows > 1) file_.forget(*tensor);
     return matrix;
   }
 
   Result<std::vector<float>> vector(const std::string& name, std::size_t values) {
-    SLUICE_ASSIGN(const ops::WeightMatrix row, matrix(name, 1, values));
+    SLUICE_ASSIGN(const ops::WeightMatrix row, table(name, 1, values));
     std::vector<float> out(values);
     row.read_row(0, out.data());
     return out;
@@ -64,20 +68,25 @@ class Tensors {
   }
 
  private:
-  Status check_finite(const std::string& name, const ops::WeightMatrix& matrix) const {
-    std::atomic<bool> finite{true};
-    // Pieces of about 256 KB.
-    const std::size_t row_bytes = ggml_row_bytes(matrix.type(), matrix.cols());
-    const std::size_t grain = std::max<std::size_t>(1, (256 * 1024) / std::max<std::size_t>(1, row_bytes));
-    context_.pool.parallel_for(matrix.rows(), grain, [&](std::size_t begin, std::size_t end, std::size_t) {
-      if (!matrix.finite(begin, end)) finite.store(false, std::memory_order_relaxed);
-    });
-    if (!finite) return fail(ErrorCode::kCorrupt, "tensor " + name + " holds numbers that are not finite");
-    return {};
+  Result<const GgufTensor*> take(const std::string& name, std::size_t rows, std::size_t cols) {
+    const GgufTensor* tensor = file_.find_tensor(name);
+    if (tensor == nullptr) return fail(ErrorCode::kInvalid, "tensor " + name + " is missing");
+    used_.insert(tensor->name);
+    if (tensor->ne[0] != cols || tensor->ne[1] != rows || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
+      return fail(ErrorCode::kCorrupt, "tensor " + name + " has shape " +
+                                           shape_text(tensor->ne[0], tensor->rows()) + ", expected " +
+                                           shape_text(cols, rows));
+    }
+    return tensor;
+  }
+
+  static tl::unexpected<Error> about(const std::string& name, const Error& error) {
+    return fail(error.code, "tensor " + name + ": " + error.message);
   }
 
   const GgufFile& file_;
   const ops::Context& context_;
+  const std::shared_ptr<ops::PackedMemory> memory_ = std::make_shared<ops::PackedMemory>();
   std::set<std::string_view> used_;
 };
 
@@ -104,14 +113,19 @@ Result<LayerWeights> read_layer(Tensors& tensors, const ModelShape& shape, std::
 Result<Weights> read_weights(const GgufFile& file, const ModelShape& shape, const ops::Context& context) {
   Tensors tensors(file, context);
   Weights weights;
-  SLUICE_ASSIGN(weights.embedding, tensors.matrix("token_embd.weight", shape.vocabulary, shape.width));
+  // The embedding's rows are read one at a time, which the file is good enough for, unless it is the output
+  // matrix as well.
+  const bool own_out = tensors.has("output.weight");
+  SLUICE_ASSIGN(weights.embedding, own_out
+                                       ? tensors.table("token_embd.weight", shape.vocabulary, shape.width)
+                                       : tensors.matrix("token_embd.weight", shape.vocabulary, shape.width));
   for (std::size_t layer = 0; layer < shape.layers; ++layer) {
     SLUICE_ASSIGN(LayerWeights read, read_layer(tensors, shape, layer));
     weights.layers.push_back(std::move(read));
   }
   SLUICE_ASSIGN(weights.out_norm, tensors.vector("output_norm.weight", shape.width));
   weights.out = weights.embedding;
-  if (tensors.has("output.weight")) {
+  if (own_out) {
     SLUICE_ASSIGN(weights.out, tensors.matrix("output.weight", shape.vocabulary, shape.width));
   }
   if (tensors.has("rope_freqs.weight")) {

@@ -24,7 +24,8 @@ struct LayerWeights {
   Linear gate, up, down;
 };
 
-// Immutable. Matrices borrow the file's memory.
+// Immutable. Matrices of single numbers, and an embedding beside an output matrix, borrow the file's memory;
+// the others are packed copies, and the file's pages are given back.
 struct Weights {
   ops::WeightMatrix embedding;
   std::vector<LayerWeights> layers;

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "worker/kernels/half.h"
-#include "worker/kernels/q8_0.h"
 
 namespace sluice::kernels {
 namespace {
@@ -37,30 +36,6 @@ std::vector<float> floats(const std::vector<std::uint16_t>& values) {
   std::vector<float> out(values.size());
   std::transform(values.begin(), values.end(), out.begin(), half_to_float);
   return out;
-}
-
-std::vector<BlockQ8_0> blocks(const std::vector<float>& values) {
-  std::vector<BlockQ8_0> out(values.size() / kQ8Values);
-  quantize_q8_0(values.data(), values.size(), out.data());
-  return out;
-}
-
-struct Quantized {
-  std::vector<std::int8_t> values;
-  std::vector<float> scales;
-  std::vector<std::int32_t> biases;
-  QuantizedRow row(std::size_t first_block = 0) const {
-    return {values.data() + first_block * kQ8Values, scales.data() + first_block,
-            biases.data() + first_block};
-  }
-};
-
-Quantized quantized(const KernelSet& set, const std::vector<float>& x) {
-  const std::size_t count = x.size() / kQ8Values;
-  Quantized q{std::vector<std::int8_t>(x.size()), std::vector<float>(count),
-              std::vector<std::int32_t>(count)};
-  set.quantize_row(x.data(), x.size(), q.values.data(), q.scales.data(), q.biases.data());
-  return q;
 }
 
 struct Shape {
@@ -116,54 +91,6 @@ TEST_P(Kernels, F16MatchesDoublePrecision) {
   }
 }
 
-TEST_P(Kernels, Q8MatchesTheSameIntegersInDoublePrecision) {
-  for (const Shape& shape : shapes()) {
-    const Shape s{shape.rows, (shape.cols + 31) / 32 * 32, shape.tokens};
-    const std::size_t count = s.cols / kQ8Values;
-    const std::vector<BlockQ8_0> w = blocks(normals(s.rows * s.cols, 5));
-    const Quantized x = quantized(*GetParam(), normals(s.tokens * s.cols, 6));
-    const std::size_t stride = s.rows + 3;
-    std::vector<float> y(stride * s.tokens, -77.0F);
-    GetParam()->matmul_q8_0({w.data(), s.rows, s.cols, x.row(), s.tokens, y.data(), stride});
-    for (std::size_t t = 0; t < s.tokens; ++t) {
-      for (std::size_t r = 0; r < s.rows; ++r) {
-        double sum = 0.0;
-        double magnitude = 0.0;
-        for (std::size_t b = 0; b < count; ++b) {
-          std::int64_t dot = 0;
-          std::int64_t dot_magnitude = 0;
-          for (std::size_t i = 0; i < kQ8Values; ++i) {
-            const std::int64_t product = static_cast<std::int64_t>(w[r * count + b].values[i]) *
-                                         x.values[(t * count + b) * kQ8Values + i];
-            dot += product;
-            dot_magnitude += std::abs(product);
-          }
-          const double scale =
-              static_cast<double>(half_to_float(w[r * count + b].scale)) * x.scales[t * count + b];
-          sum += scale * static_cast<double>(dot);
-          magnitude += scale * static_cast<double>(dot_magnitude);
-        }
-        // Roundings: lanes to float, scale times scale, the product, an addition a block, 3 across lanes.
-        ASSERT_NEAR(y[t * stride + r], sum, static_cast<double>(count + 6) * kEpsilon * magnitude);
-      }
-      for (std::size_t r = s.rows; r < stride; ++r) ASSERT_EQ(y[t * stride + r], -77.0F);
-    }
-  }
-}
-
-TEST_P(Kernels, Q8HoldsAtTheEndsOfTheRange) {
-  // A file may hold -128, which no quantiser writes.
-  std::vector<BlockQ8_0> w(2);
-  for (std::size_t i = 0; i < kQ8Values; ++i) w[0].values[i] = -128, w[1].values[i] = 127;
-  w[0].scale = w[1].scale = 0x3C00;
-  std::vector<float> x(2 * kQ8Values, -5.0F);
-  std::fill(x.begin() + kQ8Values, x.end(), 5.0F);
-  const Quantized q = quantized(*GetParam(), x);
-  float y = 0.0F;
-  GetParam()->matmul_q8_0({w.data(), 1, 2 * kQ8Values, q.row(), 1, &y, 1});
-  EXPECT_NEAR(y, 32 * (128 * 5 + 127 * 5), 0.05);
-}
-
 // Whole calls against single rows and single tokens: the same bits.
 TEST_P(Kernels, AnOutputDoesNotDependOnItsNeighbours) {
   const std::size_t rows = 19;
@@ -172,27 +99,20 @@ TEST_P(Kernels, AnOutputDoesNotDependOnItsNeighbours) {
   const std::vector<float> w = normals(rows * cols, 7);
   const std::vector<float> x = normals(tokens * cols, 8);
   const std::vector<std::uint16_t> w16 = halves(w);
-  const std::vector<BlockQ8_0> w8 = blocks(w);
-  const Quantized x8 = quantized(*GetParam(), x);
   const KernelSet& set = *GetParam();
-  std::vector<float> all32(rows * tokens), all16(rows * tokens), all8(rows * tokens);
+  std::vector<float> all32(rows * tokens), all16(rows * tokens);
   set.matmul_f32({w.data(), rows, cols, x.data(), tokens, all32.data(), rows});
   set.matmul_f16({w16.data(), rows, cols, x.data(), tokens, all16.data(), rows});
-  set.matmul_q8_0({w8.data(), rows, cols, x8.row(), tokens, all8.data(), rows});
   for (std::size_t t = 0; t < tokens; ++t) {
     std::vector<float> token(rows);
     set.matmul_f32({w.data(), rows, cols, &x[t * cols], 1, token.data(), rows});
     EXPECT_EQ(std::memcmp(token.data(), &all32[t * rows], rows * sizeof(float)), 0) << "f32, token " << t;
     set.matmul_f16({w16.data(), rows, cols, &x[t * cols], 1, token.data(), rows});
     EXPECT_EQ(std::memcmp(token.data(), &all16[t * rows], rows * sizeof(float)), 0) << "f16, token " << t;
-    set.matmul_q8_0({w8.data(), rows, cols, x8.row(t * cols / kQ8Values), 1, token.data(), rows});
-    EXPECT_EQ(std::memcmp(token.data(), &all8[t * rows], rows * sizeof(float)), 0) << "q8, token " << t;
     for (std::size_t r = 0; r < rows; ++r) {
       float one = 0.0F;
       set.matmul_f32({&w[r * cols], 1, cols, &x[t * cols], 1, &one, 1});
       EXPECT_EQ(one, all32[t * rows + r]);
-      set.matmul_q8_0({&w8[r * cols / kQ8Values], 1, cols, x8.row(t * cols / kQ8Values), 1, &one, 1});
-      EXPECT_EQ(one, all8[t * rows + r]);
     }
   }
 }
@@ -216,23 +136,6 @@ TEST_P(Kernels, FloatPathMatchesOpenBlas) {
       magnitude += std::fabs(static_cast<double>(w[i % rows * cols + k]) * x[i / rows * cols + k]);
     }
     ASSERT_NEAR(y[i], expected[i], 2.0 * cols * kEpsilon * magnitude);
-  }
-}
-
-TEST_P(Kernels, QuantizedActivationsAreWithinHalfAStepAndKeepTheirSums) {
-  std::vector<float> x = normals(256, 11);
-  std::fill(x.begin() + 32, x.begin() + 64, 0.0F);
-  for (std::size_t i = 64; i < 96; ++i) x[i] *= 1e-38F;
-  const Quantized q = quantized(*GetParam(), x);
-  for (std::size_t b = 0; b < x.size() / kQ8Values; ++b) {
-    std::int32_t sum = 0;
-    for (std::size_t i = 0; i < kQ8Values; ++i) {
-      const std::size_t at = b * kQ8Values + i;
-      sum += q.values[at];
-      EXPECT_GE(q.values[at], -127);
-      EXPECT_NEAR(q.scales[b] * q.values[at], x[at], 0.501F * q.scales[b] + 2e-36F);
-    }
-    EXPECT_EQ(q.biases[b], -16 * sum);
   }
 }
 
@@ -327,26 +230,6 @@ TEST(KernelSets, PortableIsAlwaysThereAndLast) {
   EXPECT_EQ(kernel_sets().back()->name, "portable");
   EXPECT_EQ(find_kernel_set("portable"), kernel_sets().back());
   EXPECT_EQ(find_kernel_set("quantum"), nullptr);
-}
-
-// Tables differ in the order of additions only, so all of them lie within the same tolerance of each other.
-TEST(KernelSets, AgreeWithPortable) {
-  const std::size_t rows = 32;
-  const std::size_t cols = 512;
-  const std::vector<float> x = normals(cols, 16);
-  const std::vector<BlockQ8_0> w = blocks(normals(rows * cols, 17));
-  const KernelSet& portable = *find_kernel_set("portable");
-  const Quantized q = quantized(portable, x);
-  std::vector<float> expected(rows);
-  portable.matmul_q8_0({w.data(), rows, cols, q.row(), 1, expected.data(), rows});
-  for (const KernelSet* set : kernel_sets()) {
-    const Quantized own = quantized(*set, x);
-    EXPECT_EQ(own.values, q.values) << set->name;
-    EXPECT_EQ(own.biases, q.biases) << set->name;
-    std::vector<float> y(rows);
-    set->matmul_q8_0({w.data(), rows, cols, own.row(), 1, y.data(), rows});
-    for (std::size_t r = 0; r < rows; ++r) EXPECT_NEAR(y[r], expected[r], 2e-4F) << set->name;
-  }
 }
 
 }  // namespace

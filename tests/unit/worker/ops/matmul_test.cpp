@@ -22,6 +22,15 @@ std::vector<float> normals(std::size_t n, unsigned seed) {
 struct Stored {
   std::vector<std::byte> bytes;
   WeightMatrix matrix;
+
+  WeightMatrix packed() const {
+    ThreadPool pool(2);
+    auto matrix_packed =
+        WeightMatrix::pack({*kernels::kernel_sets().front(), pool}, matrix.type(), matrix.rows(),
+                           matrix.cols(), bytes.data(), std::make_shared<PackedMemory>());
+    EXPECT_TRUE(matrix_packed.has_value());
+    return *matrix_packed;
+  }
 };
 
 Stored stored(GgmlType type, std::size_t rows, std::size_t cols, const std::vector<float>& values) {
@@ -85,6 +94,7 @@ TEST_P(MatmulTypes, SeveralProductsAtOnceEqualTheSlowProduct) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
           weights.push_back(
               stored(GetParam(), rows[i], cols, normals(rows[i] * cols, 10 + static_cast<unsigned>(i))));
+          if (i != 1) weights.back().matrix = weights.back().packed();  // The file's layout serves as well.
           y.emplace_back(tokens * rows[i]);
         }
         std::vector<Product> products;
@@ -125,7 +135,8 @@ TEST_P(MatmulTypes, ThreadsDoNotChangeABit) {
     Activations activations;
     activations.set(x.data(), tokens, cols);
     std::vector<float> y(rows * tokens);
-    const Product product{&w.matrix, y.data(), rows};
+    const WeightMatrix packed = w.packed();
+    const Product product{&packed, y.data(), rows};
     matmul({*kernels::kernel_sets().front(), pool}, activations, {&product, 1});
     results.push_back(y);
   }
@@ -144,7 +155,25 @@ TEST_P(MatmulTypes, FindsNumbersThatAreNotFinite) {
       EXPECT_FALSE(s.matrix.finite(0, 4)) << at;
       EXPECT_TRUE(s.matrix.finite(0, 2));
       EXPECT_TRUE(s.matrix.finite(3, 4));
+      ThreadPool pool(2);
+      const Context context{*kernels::kernel_sets().front(), pool};
+      EXPECT_EQ(s.matrix.check_finite(context).error().code, ErrorCode::kCorrupt);
+      const auto packed =
+          WeightMatrix::pack(context, GetParam(), 4, cols, s.bytes.data(), std::make_shared<PackedMemory>());
+      ASSERT_FALSE(packed.has_value());
+      EXPECT_EQ(packed.error().code, ErrorCode::kCorrupt);
     }
+  }
+}
+
+TEST_P(MatmulTypes, PackedRowsAreTheFilesBitByBit) {
+  const Stored s = stored(GetParam(), 37, 512, normals(37 * 512, 5));
+  const WeightMatrix packed = s.packed();
+  std::vector<float> expected(512), row(512);
+  for (std::size_t r = 0; r < 37; ++r) {
+    s.matrix.read_row(r, expected.data());
+    packed.read_row(r, row.data());
+    ASSERT_EQ(row, expected);
   }
 }
 
