@@ -82,9 +82,9 @@ Status read_rope(const GgufFile& file, const Keys& keys, ModelShape& shape) {
 
 Result<ModelShape> read_shape(const GgufFile& file) {
   SLUICE_ASSIGN(const std::string_view architecture, file.string("general.architecture"));
-  if (architecture != "qwen2" && architecture != "llama") {
+  if (architecture != "qwen2" && architecture != "qwen3" && architecture != "llama") {
     return fail(ErrorCode::kInvalid, "architecture '" + std::string(architecture) +
-                                         "' is not supported (supported: llama, qwen2)");
+                                         "' is not supported (supported: llama, qwen2, qwen3)");
   }
   const Keys keys(file, architecture);
   ModelShape shape;

@@ -12,7 +12,7 @@
 namespace sluice::model {
 
 struct ModelShape {
-  std::string architecture;  // qwen2 | llama
+  std::string architecture;  // qwen2 | qwen3 | llama
   std::size_t layers = 0;
   std::size_t width = 0;         // Numbers that stand for a token between layers.
   std::size_t feed_forward = 0;  // Width inside the feed-forward part.

@@ -54,6 +54,13 @@ void Transformer::embed(std::span<const StepToken> tokens) {
   });
 }
 
+// Norm, where the model has one for heads, then the rotary embedding of token t, in place.
+void Transformer::turn_heads(std::size_t t, std::size_t heads, const std::vector<float>& norm,
+                             float* x) const {
+  if (!norm.empty()) ops::rms_norm(context_, x, heads, shape_.head_dim, norm.data(), shape_.norm_epsilon, x);
+  rope_.rotate(&angles_[t * rope_.angle_floats()], x, heads, shape_.head_dim);
+}
+
 // From normed_: stores the tokens' keys and values in the cache.
 void Transformer::keys_and_values(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens) {
   const LayerWeights& weights = weights_.layers[layer];
@@ -63,7 +70,7 @@ void Transformer::keys_and_values(ops::KvCache& cache, std::size_t layer, std::s
     float* values = &values_[t * width];
     add(weights.key.bias, keys);
     add(weights.value.bias, values);
-    rope_.rotate(&angles_[t * rope_.angle_floats()], keys, shape_.kv_heads, shape_.head_dim);
+    turn_heads(t, shape_.kv_heads, weights.key_norm, keys);
     cache.store(context_.kernels, *tokens[t].pages, layer, tokens[t].position, keys, values);
   });
 }
@@ -75,7 +82,7 @@ void Transformer::attend(ops::KvCache& cache, std::size_t layer, std::span<const
   grow(mixed_, tokens.size() * width);
   for_tokens(tokens.size(), width, [&](std::size_t t) {
     add(weights.query.bias, &queries_[t * width]);
-    rope_.rotate(&angles_[t * rope_.angle_floats()], &queries_[t * width], shape_.heads, shape_.head_dim);
+    turn_heads(t, shape_.heads, weights.query_norm, &queries_[t * width]);
   });
   const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
   attention_.run(context_, cache, layer, shape_.heads, scale, queries_.data(), mixed_.data());

@@ -1,5 +1,6 @@
-// The dense transformer of qwen2 and llama: RMS norm, attention with rotary embedding and grouped queries,
-// gated feed-forward. Thread safety and ownership as in model.h.
+// The dense transformer of qwen2, qwen3 and llama: RMS norm, attention with rotary embedding and grouped
+// queries (qwen3: with a norm of each head's query and key), gated feed-forward. Thread safety and ownership
+// as in model.h.
 #pragma once
 
 #include <vector>
@@ -27,6 +28,7 @@ class Transformer final : public Model {
   void keys_and_values(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens);
   void keep_only_those_with_logits(std::span<const StepToken> tokens);
   void feed_forward(const LayerWeights& layer, std::size_t tokens);
+  void turn_heads(std::size_t t, std::size_t heads, const std::vector<float>& norm, float* x) const;
   void add_to_stream(const Linear& linear, std::size_t tokens);
 
   template <class Body>

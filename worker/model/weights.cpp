@@ -95,12 +95,17 @@ Result<LayerWeights> read_layer(Tensors& tensors, const ModelShape& shape, std::
   const std::size_t query_width = shape.heads * shape.head_dim;
   const std::size_t kv_width = shape.kv_heads * shape.head_dim;
   const bool bias = shape.architecture == "qwen2";
+  const bool head_norms = shape.architecture == "qwen3";
   LayerWeights layer;
   SLUICE_ASSIGN(layer.attention_norm, tensors.vector(prefix + "attn_norm.weight", shape.width));
   SLUICE_ASSIGN(layer.query, tensors.linear(prefix + "attn_q", query_width, shape.width, bias));
   SLUICE_ASSIGN(layer.key, tensors.linear(prefix + "attn_k", kv_width, shape.width, bias));
   SLUICE_ASSIGN(layer.value, tensors.linear(prefix + "attn_v", kv_width, shape.width, bias));
   SLUICE_ASSIGN(layer.attention_out, tensors.linear(prefix + "attn_output", shape.width, query_width));
+  if (head_norms) {
+    SLUICE_ASSIGN(layer.query_norm, tensors.vector(prefix + "attn_q_norm.weight", shape.head_dim));
+    SLUICE_ASSIGN(layer.key_norm, tensors.vector(prefix + "attn_k_norm.weight", shape.head_dim));
+  }
   SLUICE_ASSIGN(layer.feed_forward_norm, tensors.vector(prefix + "ffn_norm.weight", shape.width));
   SLUICE_ASSIGN(layer.gate, tensors.linear(prefix + "ffn_gate", shape.feed_forward, shape.width));
   SLUICE_ASSIGN(layer.up, tensors.linear(prefix + "ffn_up", shape.feed_forward, shape.width));

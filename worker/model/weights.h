@@ -20,6 +20,7 @@ struct Linear {
 struct LayerWeights {
   std::vector<float> attention_norm;
   Linear query, key, value, attention_out;
+  std::vector<float> query_norm, key_norm;  // For each head alike (qwen3); empty: none.
   std::vector<float> feed_forward_norm;
   Linear gate, up, down;
 };

@@ -17,7 +17,8 @@ void demand(const Status& status) {
 }
 
 std::vector<RandomTensor> tensors_of(const RandomModel& m) {
-  const std::uint64_t head_dim = m.width / m.heads;
+  const std::uint64_t head_dim = m.head_dim > 0 ? m.head_dim : m.width / m.heads;
+  const std::uint64_t query_width = head_dim * m.heads;
   const std::uint64_t kv_width = head_dim * m.kv_heads;
   std::vector<RandomTensor> all;
   const auto matrix = [&](const std::string& name, std::uint64_t cols, std::uint64_t rows) {
@@ -30,14 +31,18 @@ std::vector<RandomTensor> tensors_of(const RandomModel& m) {
   for (std::uint32_t layer = 0; layer < m.layers; ++layer) {
     const std::string prefix = "blk." + std::to_string(layer) + ".";
     vector(prefix + "attn_norm.weight", m.width);
-    matrix(prefix + "attn_q.weight", m.width, m.width);
+    matrix(prefix + "attn_q.weight", m.width, query_width);
     matrix(prefix + "attn_k.weight", m.width, kv_width);
     matrix(prefix + "attn_v.weight", m.width, kv_width);
-    matrix(prefix + "attn_output.weight", m.width, m.width);
+    matrix(prefix + "attn_output.weight", query_width, m.width);
     if (m.architecture == "qwen2") {
-      vector(prefix + "attn_q.bias", m.width);
+      vector(prefix + "attn_q.bias", query_width);
       vector(prefix + "attn_k.bias", kv_width);
       vector(prefix + "attn_v.bias", kv_width);
+    }
+    if (m.architecture == "qwen3") {
+      vector(prefix + "attn_q_norm.weight", head_dim);
+      vector(prefix + "attn_k_norm.weight", head_dim);
     }
     vector(prefix + "ffn_norm.weight", m.width);
     matrix(prefix + "ffn_gate.weight", m.width, m.feed_forward);
@@ -89,6 +94,10 @@ void RandomModel::write(const std::string& path) const {
   demand(writer.set_u32(prefix + "attention.head_count_kv", kv_heads));
   demand(writer.set_f32(prefix + "attention.layer_norm_rms_epsilon", 1e-6F));
   demand(writer.set_f32(prefix + "rope.freq_base", 10000.0F));
+  if (head_dim > 0) {
+    demand(writer.set_u32(prefix + "attention.key_length", head_dim));
+    demand(writer.set_u32(prefix + "attention.value_length", head_dim));
+  }
   if (metadata) metadata(writer);
   std::vector<RandomTensor> all = tensors_of(*this);
   if (tensors) tensors(all);

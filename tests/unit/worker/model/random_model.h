@@ -25,6 +25,7 @@ struct RandomModel {
   std::uint32_t feed_forward = 96;
   std::uint32_t heads = 4;
   std::uint32_t kv_heads = 2;
+  std::uint32_t head_dim = 0;  // 0: width / heads.
   std::uint32_t vocabulary = 100;
   std::uint32_t context = 128;
   bool own_output = false;

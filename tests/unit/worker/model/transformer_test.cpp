@@ -12,12 +12,16 @@ namespace sluice::model {
 namespace {
 
 using sluice::testmodel::RandomModel;
+using sluice::testmodel::RandomTensor;
 using sluice::testmodel::TemporaryFolder;
+
+enum class Scaling { kNone, kLinear, kFactors };
 
 struct Case {
   const char* architecture;
   GgmlType type;
   bool own_output;
+  Scaling scaling = Scaling::kNone;
 };
 
 class AnyModel : public testing::TestWithParam<Case> {
@@ -31,6 +35,10 @@ class AnyModel : public testing::TestWithParam<Case> {
       random.width = 256;
       random.feed_forward = 256;
     }
+    // Heads that together are wider than the stream, as in the smaller models of that family.
+    if (random.architecture == "qwen3") random.head_dim = 2 * random.width / random.heads;
+    if (GetParam().scaling == Scaling::kLinear) random.metadata = scale_linearly;
+    if (GetParam().scaling == Scaling::kFactors) random.tensors = add_divisors;
     random.write(folder_.path("model.gguf"));
     file_ = std::make_unique<GgufFile>(std::move(*GgufFile::open(folder_.path("model.gguf"))));
     auto model = load_model(*file_, context_);
@@ -39,6 +47,17 @@ class AnyModel : public testing::TestWithParam<Case> {
     ops::KvShape shape = model_->kv_shape();
     shape.type = ops::KvType::kF32;
     cache_ = std::move(*ops::KvCache::make(shape, 4096));
+  }
+
+  // As deepseek-coder's files say it.
+  static void scale_linearly(GgufWriter& writer) {
+    EXPECT_TRUE(writer.set_string("llama.rope.scaling.type", "linear"));
+    EXPECT_TRUE(writer.set_f32("llama.rope.scaling.factor", 4.0F));
+  }
+  // As the files of Llama 3.1 do: a divisor for each pair of a head's numbers.
+  static void add_divisors(std::vector<RandomTensor>& tensors) {
+    RandomTensor divisors{"rope_freqs.weight", GgmlType::kF32, {8}, {1, 1, 1.5, 2, 3, 5, 8, 8}};
+    tensors.insert(tensors.begin(), divisors);
   }
 
   std::vector<std::int32_t> random_ids(std::size_t n, unsigned seed) const {
@@ -160,6 +179,16 @@ std::vector<double> slow_logits(const GgufFile& file, const ModelShape& s,
       y[i] *= w[i] / std::sqrt(squares / static_cast<double>(x.size()) + s.norm_epsilon);
     return y;
   };
+  const auto norm_heads = [&](const std::vector<double>& x, const std::vector<float>& w) {
+    std::vector<double> y;
+    for (auto head = x.begin(); head != x.end(); head += static_cast<std::ptrdiff_t>(s.head_dim)) {
+      const std::vector<double> one = norm({head, head + static_cast<std::ptrdiff_t>(s.head_dim)}, w);
+      y.insert(y.end(), one.begin(), one.end());
+    }
+    return y;
+  };
+  const std::vector<float> divisors = get("rope_freqs.weight");
+  const bool linear = file.has("llama.rope.scaling.factor");
   const auto rotate = [&](std::vector<double>& x, std::size_t position) {
     for (std::size_t head = 0; head < x.size(); head += s.head_dim) {
       for (std::size_t i = 0; i < s.head_dim / 2; ++i) {
@@ -167,7 +196,7 @@ std::vector<double> slow_logits(const GgufFile& file, const ModelShape& s,
         double& a = x[head + (pairs ? 2 * i : i)];
         double& b = x[head + (pairs ? 2 * i + 1 : i + s.head_dim / 2)];
         const double angle =
-            static_cast<double>(position) *
+            static_cast<double>(position) / (linear ? 4.0 : 1.0) / (divisors.empty() ? 1.0 : divisors[i]) *
             std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s.head_dim));
         const double turned = a * std::cos(angle) - b * std::sin(angle);
         b = a * std::sin(angle) + b * std::cos(angle);
@@ -187,6 +216,10 @@ std::vector<double> slow_logits(const GgufFile& file, const ModelShape& s,
       const std::vector<double> h = norm(x, get(p + "attn_norm.weight"));
       std::vector<double> q = multiply(get(p + "attn_q.weight"), h, get(p + "attn_q.bias"));
       std::vector<double> k = multiply(get(p + "attn_k.weight"), h, get(p + "attn_k.bias"));
+      if (s.architecture == "qwen3") {
+        q = norm_heads(q, get(p + "attn_q_norm.weight"));
+        k = norm_heads(k, get(p + "attn_k_norm.weight"));
+      }
       rotate(q, position);
       rotate(k, position);
       keys[layer].push_back(k);
@@ -239,17 +272,23 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   bool own_output = false;
   for (const kernels::Format& format : kernels::formats()) {
-    for (const char* architecture : {"qwen2", "llama"}) {
+    for (const char* architecture : {"qwen2", "qwen3", "llama"}) {
       all.push_back({architecture, format.type, own_output});
       own_output = !own_output;
     }
-    own_output = !own_output;
+  }
+  for (const GgmlType type : {GgmlType::kF32, GgmlType::kQ8_0}) {
+    all.push_back({"llama", type, true, Scaling::kLinear});
+    all.push_back({"llama", type, false, Scaling::kFactors});
   }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AnyModel, testing::ValuesIn(cases()), [](const auto& info) {
-  return info.param.architecture + std::string("_") + std::string(ggml_type_name(info.param.type));
+  const char* scaling = info.param.scaling == Scaling::kLinear    ? "_linear"
+                        : info.param.scaling == Scaling::kFactors ? "_factors"
+                                                                  : "";
+  return info.param.architecture + std::string("_") + std::string(ggml_type_name(info.param.type)) + scaling;
 });
 
 }  // namespace
