@@ -114,8 +114,8 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
     io.out << json.dump() << "\n";
     return 0;
   }
-  io.out << loaded.text().name() << ", " << loaded.weight_type() << ", " << loaded.context().kernels.name << ", "
-         << loaded.context().pool.threads() << " threads, " << bench.prefill << " + " << bench.decode
+  io.out << loaded.text().name() << ", " << loaded.weight_type() << ", " << loaded.context().kernels.name
+         << ", " << loaded.context().pool.threads() << " threads, " << bench.prefill << " + " << bench.decode
          << " tokens each\n";
   for (const auto& run : runs) {
     char line[160];

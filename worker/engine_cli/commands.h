@@ -56,7 +56,13 @@ struct QuantizeOptions {
   std::string from;
   std::string to;
   std::string type = "Q8_0";
+  bool pure = false;        // Every matrix the same type; see quantize_plan.h.
+  bool requantize = false;  // Take files that are quantised already.
+  std::string calibrate;    // Text or prompts to measure activations with; empty: all weights count alike.
+  std::size_t calibrate_tokens = 16384;
+  std::size_t threads = 0;
 };
+// Writes a copy whose matrices have another type. The new file appears when it is complete.
 int quantize(const QuantizeOptions& options, bool json, const Io& io);
 
 struct EvalOptions {
@@ -67,6 +73,16 @@ struct EvalOptions {
 };
 // Greedy answers to a file of prompts, compared with the expected ones.
 int eval(const CommonOptions& options, const EvalOptions& eval, Rng& rng, const Io& io);
+
+struct PerplexityOptions {
+  std::string path;         // A text, or conversations as JSON lines (.jsonl).
+  std::size_t context = 0;  // Tokens of a window; 0: 512, or the model's context if that is less.
+  bool all = false;         // Scores the first half of each window, too (but for its first token).
+  bool special = false;     // Recognises special tokens in the text.
+  std::string baseline;     // Another file of the model, to compare probabilities with; none if empty.
+};
+// How well the model predicts a text: exp of the mean of -log p over the tokens scored.
+int perplexity(const CommonOptions& options, const PerplexityOptions& perplexity, const Io& io);
 
 struct BenchOptions {
   std::size_t prefill = 128;  // Tokens of each prompt.

@@ -79,7 +79,20 @@ int run(int argc, char** argv) {
   CLI::App* quantize_command = app.add_subcommand("quantize", "Write a smaller copy of a model");
   quantize_command->add_option("IN", quantize_options.from, "The file to read")->required();
   quantize_command->add_option("OUT", quantize_options.to, "The file to write")->required();
-  quantize_command->add_option("--type", quantize_options.type, "Q8_0");
+  quantize_command->add_option(
+      "--type", quantize_options.type,
+      "F32, F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K, Q5_0, Q4_1, Q4_K, Q4_0, Q3_K or Q2_K");
+  quantize_command->add_flag("--pure", quantize_options.pure,
+                             "Every matrix this type; else K types below Q6_K take more bits where it helps");
+  quantize_command->add_flag("--requantize", quantize_options.requantize,
+                             "Take a file that is quantised already, which loses twice");
+  quantize_command->add_option("--calibrate", quantize_options.calibrate,
+                               "Text, or prompts as JSON lines (.jsonl), like those the model will serve");
+  quantize_command
+      ->add_option("--calibrate-tokens", quantize_options.calibrate_tokens, "Tokens of it to use at most")
+      ->check(CLI::PositiveNumber);
+  quantize_command->add_option("-t,--threads", quantize_options.threads, "0: one for each usable CPU")
+      ->check(CLI::Range(0, 1024));
   quantize_command->add_flag("--json", quantize_json, "Print JSON");
   quantize_command->callback([&] { code = quantize(quantize_options, quantize_json, io); });
 
@@ -94,6 +107,22 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   eval_command->add_flag("--wrong", eval_options.wrong, "Print wrong answers, too");
   eval_command->callback([&] { code = eval(common, eval_options, rng, io); });
+
+  PerplexityOptions perplexity_options;
+  CLI::App* perplexity_command = app.add_subcommand("perplexity", "How well the model predicts a text");
+  add_common(*perplexity_command, common);
+  perplexity_command
+      ->add_option("-f,--file", perplexity_options.path,
+                   "A text, or conversations as JSON lines (.jsonl): their answers are scored")
+      ->required();
+  perplexity_command->add_option("--context", perplexity_options.context,
+                                 "Tokens of a window, of which the second half is scored; default 512");
+  perplexity_command->add_flag("--all", perplexity_options.all, "Score first halves and prompts, too");
+  perplexity_command->add_flag("--special", perplexity_options.special,
+                               "Recognise special tokens in the text");
+  perplexity_command->add_option("--baseline", perplexity_options.baseline,
+                                 "Another file of the model, to compare probabilities with");
+  perplexity_command->callback([&] { code = perplexity(common, perplexity_options, io); });
 
   BenchOptions bench_options;
   CLI::App* bench_command = app.add_subcommand("bench", "Tokens a second, for prompts and for answers");

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "common/base/result.h"
 #include "common/text/gguf.h"
@@ -27,6 +28,14 @@ struct StepToken {
   bool wants_logits = false;
 };
 
+// Is shown what each matrix is multiplied with.
+class ActivationObserver {
+ public:
+  virtual ~ActivationObserver() = default;
+  // `tokens` rows of `cols` numbers, on their way into the product with the tensor of this name.
+  virtual void saw(std::string_view tensor, const float* rows, std::size_t tokens, std::size_t cols) = 0;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
@@ -37,6 +46,10 @@ class Model {
   // token that wants them, in order; valid until the next call. A sequence's logits are the same bits
   // whatever else is in the step, and however its tokens are spread over steps.
   virtual std::span<float> forward(ops::KvCache& cache, std::span<const StepToken> tokens) = 0;
+
+  // From now on forward() shows `observer` all inputs of matrices, on the calling thread; nullptr: nobody. It
+  // must stay until then.
+  virtual void observe(ActivationObserver* observer) = 0;
 };
 
 // kInvalid: not supported, or a tensor or key is missing (named). kCorrupt: the file contradicts itself.

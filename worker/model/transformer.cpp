@@ -87,6 +87,7 @@ void Transformer::attend(ops::KvCache& cache, std::size_t layer, std::span<const
   const float scale = 1.0F / std::sqrt(static_cast<float>(shape_.head_dim));
   attention_.run(context_, cache, layer, shape_.heads, scale, queries_.data(), mixed_.data());
   activations_.set(mixed_.data(), tokens.size(), width);
+  show(layer, {"attn_output"});
   add_to_stream(weights.attention_out, tokens.size());
 }
 
@@ -94,6 +95,15 @@ void Transformer::plan_attention(std::span<const StepToken> tokens) {
   attention_rows_.clear();
   for (const StepToken& token : tokens) attention_rows_.push_back({token.pages, token.position});
   attention_.plan(attention_rows_);
+}
+
+// Tells the observer what the layer's matrices are about to be multiplied with.
+void Transformer::show(std::size_t layer, std::initializer_list<const char*> matrices) const {
+  if (observer_ == nullptr) return;
+  for (const char* matrix : matrices) {
+    const std::string name = "blk." + std::to_string(layer) + "." + matrix + ".weight";
+    observer_->saw(name, activations_.x(), activations_.tokens(), activations_.cols());
+  }
 }
 
 void Transformer::add_to_stream(const Linear& linear, std::size_t tokens) {
@@ -108,7 +118,8 @@ void Transformer::add_to_stream(const Linear& linear, std::size_t tokens) {
   });
 }
 
-void Transformer::feed_forward(const LayerWeights& layer, std::size_t tokens) {
+void Transformer::feed_forward(std::size_t index, std::size_t tokens) {
+  const LayerWeights& layer = weights_.layers[index];
   const std::size_t width = shape_.feed_forward;
   grow(gate_, tokens * width);
   grow(up_, tokens * width);
@@ -117,6 +128,7 @@ void Transformer::feed_forward(const LayerWeights& layer, std::size_t tokens) {
                   shape_.norm_epsilon, &normed_[t * shape_.width]);
   });
   activations_.set(normed_.data(), tokens, shape_.width);
+  show(index, {"ffn_gate", "ffn_up"});
   const ops::Product products[] = {{&layer.gate.weights, gate_.data(), width},
                                    {&layer.up.weights, up_.data(), width}};
   ops::matmul(context_, activations_, products);
@@ -126,6 +138,7 @@ void Transformer::feed_forward(const LayerWeights& layer, std::size_t tokens) {
     context_.kernels.silu_multiply(&gate_[t * width], &up_[t * width], width);
   });
   activations_.set(gate_.data(), tokens, width);
+  show(index, {"ffn_down"});
   add_to_stream(layer.down, tokens);
 }
 
@@ -165,6 +178,7 @@ std::span<float> Transformer::forward(ops::KvCache& cache, std::span<const StepT
     const ops::Product products[] = {{&weights.key.weights, keys_.data(), kv_width},
                                      {&weights.value.weights, values_.data(), kv_width},
                                      {&weights.query.weights, queries_.data(), query_width}};
+    show(layer, {"attn_q", "attn_k", "attn_v"});
     const bool last = layer + 1 == shape_.layers;
     ops::matmul(context_, activations_, std::span(products).first(last ? 2 : 3));
     keys_and_values(cache, layer, tokens);
@@ -177,12 +191,16 @@ std::span<float> Transformer::forward(ops::KvCache& cache, std::span<const StepT
       ops::matmul(context_, activations_, std::span(products).last(1));
     }
     attend(cache, layer, tokens);
-    feed_forward(weights, tokens.size());
+    feed_forward(layer, tokens.size());
   }
   ops::rms_norm(context_, stream_.data(), tokens.size(), shape_.width, weights_.out_norm.data(),
                 shape_.norm_epsilon, normed_.data());
   grow(logits_, tokens.size() * shape_.vocabulary);
   activations_.set(normed_.data(), tokens.size(), shape_.width);
+  if (observer_ != nullptr) {
+    observer_->saw(weights_.own_output ? "output.weight" : "token_embd.weight", normed_.data(), tokens.size(),
+                   shape_.width);
+  }
   const ops::Product product{&weights_.out, logits_.data(), shape_.vocabulary};
   ops::matmul(context_, activations_, {&product, 1});
   return {logits_.data(), tokens.size() * shape_.vocabulary};

@@ -3,6 +3,7 @@
 // as in model.h.
 #pragma once
 
+#include <initializer_list>
 #include <vector>
 
 #include "worker/model/model.h"
@@ -20,14 +21,16 @@ class Transformer final : public Model {
     return {.layers = shape_.layers, .kv_heads = shape_.kv_heads, .head_dim = shape_.head_dim};
   }
   std::span<float> forward(ops::KvCache& cache, std::span<const StepToken> tokens) override;
+  void observe(ActivationObserver* observer) override { observer_ = observer; }
 
  private:
+  void show(std::size_t layer, std::initializer_list<const char*> matrices) const;
   void embed(std::span<const StepToken> tokens);
   void attend(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens);
   void plan_attention(std::span<const StepToken> tokens);
   void keys_and_values(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens);
   void keep_only_those_with_logits(std::span<const StepToken> tokens);
-  void feed_forward(const LayerWeights& layer, std::size_t tokens);
+  void feed_forward(std::size_t index, std::size_t tokens);
   void turn_heads(std::size_t t, std::size_t heads, const std::vector<float>& norm, float* x) const;
   void add_to_stream(const Linear& linear, std::size_t tokens);
 
@@ -53,6 +56,7 @@ class Transformer final : public Model {
   std::vector<ops::AttentionRow> attention_rows_;
   std::vector<StepToken> last_tokens_;
   ops::Activations activations_;
+  ActivationObserver* observer_ = nullptr;
 };
 
 }  // namespace sluice::model

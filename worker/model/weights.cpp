@@ -130,6 +130,7 @@ Result<Weights> read_weights(const GgufFile& file, const ModelShape& shape, cons
   }
   SLUICE_ASSIGN(weights.out_norm, tensors.vector("output_norm.weight", shape.width));
   weights.out = weights.embedding;
+  weights.own_output = own_out;
   if (own_out) {
     SLUICE_ASSIGN(weights.out, tensors.matrix("output.weight", shape.vocabulary, shape.width));
   }

@@ -32,6 +32,7 @@ struct Weights {
   std::vector<LayerWeights> layers;
   std::vector<float> out_norm;
   ops::WeightMatrix out;             // The embedding itself where the file has no other.
+  bool own_output = false;           // Whether the file has another.
   std::vector<float> rope_divisors;  // Empty: none.
 };
 

@@ -1,0 +1,129 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "tests/unit/worker/engine_cli/run_command.h"
+#include "tests/unit/worker/model/random_model.h"
+#include "worker/ops/kv_cache.h"
+
+namespace sluice::engine_cli {
+namespace {
+
+class Perplexity : public testing::Test {
+ protected:
+  Ran measure(const std::string& text, PerplexityOptions options = {}, const std::string& name = "text.txt",
+              std::size_t threads = 2) {
+    std::ofstream(folder_.path(name), std::ios::trunc) << text;
+    options.path = folder_.path(name);
+    CommonOptions common = with_model();
+    common.model.threads = threads;
+    return run("", [&](const Io& io) { return perplexity(common, options, io); });
+  }
+  testmodel::TemporaryFolder folder_;
+};
+
+std::string prose() {
+  std::ostringstream text;
+  for (int i = 0; i < 40; ++i)
+    text << "The answer to question " << i << " is written on page " << 3 * i << ". ";
+  return text.str();
+}
+
+// The definition once more: one token at a time, from the logits.
+double slow_mean(const std::string& text, std::size_t window) {
+  const auto model = LoadedModel::load(with_model().model);
+  const std::vector<TokenId> ids = (*model)->tokenizer().encode(text);
+  const auto cache = ops::KvCache::make((*model)->model().kv_shape(), window + 32);
+  double sum = 0.0;
+  std::size_t scored = 0;
+  for (std::size_t from = 0; from + window <= ids.size(); from += window) {
+    const auto pages = (*cache)->reserve(window);
+    for (std::size_t i = 0; i + 1 < window; ++i) {
+      const model::StepToken token{ids[from + i], i, &*pages, true};
+      const auto logits = (*model)->model().forward(**cache, {&token, 1});
+      if (i + 1 < window / 2) continue;
+      double total = 0.0;
+      for (const float logit : logits) total += std::exp(static_cast<double>(logit));
+      sum += std::log(total) - static_cast<double>(logits[static_cast<std::size_t>(ids[from + i + 1])]);
+      ++scored;
+    }
+  }
+  return sum / static_cast<double>(scored);
+}
+
+TEST_F(Perplexity, IsTheDefinitionOverTheSecondHalfOfEachWindow) {
+  PerplexityOptions options;
+  options.context = 64;
+  const Ran ran = measure(prose(), options);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const nlohmann::json got = ran.json();
+  const double expected = slow_mean(prose(), 64);
+  EXPECT_NEAR(got["nats_per_token"].get<double>(), expected, 1e-6);
+  EXPECT_NEAR(got["perplexity"].get<double>(), std::exp(expected), 1e-4 * std::exp(expected));
+  EXPECT_EQ(got["tokens_scored"], got["windows"].get<int>() * 32);
+  EXPECT_GT(got["windows"].get<int>(), 3);
+  EXPECT_EQ(got["scored"], "second half");
+}
+
+TEST_F(Perplexity, ThreadsDoNotChangeIt) {
+  EXPECT_EQ(measure(prose(), {}, "text.txt", 1).out, measure(prose(), {}, "text.txt", 3).out);
+}
+
+TEST_F(Perplexity, AllScoresWhatHasATokenBeforeIt) {
+  PerplexityOptions options;
+  options.context = 64;
+  options.all = true;
+  const nlohmann::json got = measure(prose(), options).json();
+  EXPECT_EQ(got["tokens_scored"], got["windows"].get<int>() * 63);
+}
+
+TEST_F(Perplexity, ATextShorterThanAWindowIsOneWindow) {
+  const nlohmann::json got = measure("The quick brown fox jumps over the lazy dog.").json();
+  EXPECT_EQ(got["windows"], 1);
+}
+
+TEST_F(Perplexity, OfConversationsOnlyAnswersCount) {
+  const nlohmann::json right =
+      measure(R"({"messages": [{"role": "user", "content": "What is 27 + 58?"}], "expected": "85"})", {},
+              "a.jsonl")
+          .json();
+  EXPECT_EQ(right["scored"], "answers");
+  EXPECT_EQ(right["tokens_scored"], 3);  // 8, 5 and the end of the turn.
+  EXPECT_LT(right["perplexity"].get<double>(), 1.1);
+  const nlohmann::json wrong =
+      measure(R"({"messages": [{"role": "user", "content": "What is 27 + 58?"}], "expected": "31"})", {},
+              "a.jsonl")
+          .json();
+  EXPECT_GT(wrong["perplexity"].get<double>(), 10.0);
+}
+
+TEST_F(Perplexity, AModelDoesNotDivergeFromItselfButFromItsQuantizedCopy) {
+  PerplexityOptions options;
+  options.baseline = kTinyModel;
+  const nlohmann::json same = measure(prose(), options).json();
+  EXPECT_NEAR(same["divergence_nats"].get<double>(), 0.0, 1e-12);
+  EXPECT_EQ(same["same_top"], 1.0);
+  QuantizeOptions quantized{.from = kTinyModel, .to = folder_.path("q.gguf"), .type = "Q4_0"};
+  ASSERT_EQ(run("", [&](const Io& io) { return quantize(quantized, true, io); }).code, 0);
+  options.baseline = quantized.to;
+  EXPECT_GT(measure(prose(), options).json()["divergence_nats"].get<double>(), 1e-4);
+}
+
+TEST_F(Perplexity, RefusesWhatItCannotMeasure) {
+  EXPECT_EQ(measure("").code, 1);
+  EXPECT_EQ(measure("a b").code, 1);
+  PerplexityOptions options;
+  options.context = 100000;
+  EXPECT_NE(measure(prose(), options).err.find("100000"), std::string::npos);
+  EXPECT_NE(measure("nonsense\n", {}, "a.jsonl").err.find("line 1"), std::string::npos);
+  CommonOptions common = with_model();
+  PerplexityOptions missing;
+  missing.path = folder_.path("none.txt");
+  EXPECT_NE(run("", [&](const Io& io) { return perplexity(common, missing, io); }).err.find("none.txt"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace sluice::engine_cli

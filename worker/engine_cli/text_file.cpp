@@ -1,0 +1,102 @@
+#include "worker/engine_cli/text_file.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace sluice::engine_cli {
+namespace {
+
+void add_text(const ModelText& model, const std::string& text, const TextFileOptions& options, bool special,
+              std::vector<TextPiece>& pieces) {
+  const Tokenizer& tokenizer = model.tokenizer();
+  const std::vector<TokenId> ids = tokenizer.encode(text, {.add_bos = false, .parse_special = special});
+  const bool bos = options.begin_with_bos && tokenizer.add_bos() && tokenizer.bos().has_value();
+  const std::size_t each = options.window - (bos ? 1 : 0);
+  for (std::size_t from = 0; from < ids.size(); from += each) {
+    TextPiece piece;
+    piece.ids.reserve(options.window);
+    if (bos) piece.ids.push_back(*tokenizer.bos());
+    for (std::size_t i = from; i < std::min(ids.size(), from + each); ++i) piece.ids.push_back(ids[i]);
+    pieces.push_back(std::move(piece));
+  }
+}
+
+// Cut after the token that ends the answer: what the template writes behind it nobody generates.
+Result<TextPiece> conversation(const ModelText& model, std::vector<ChatMessage> messages, bool answered) {
+  TextPiece piece;
+  if (!answered) {
+    SLUICE_ASSIGN(piece.ids, model.prompt_ids(messages, true));
+    return piece;
+  }
+  SLUICE_ASSIGN(piece.ids, model.prompt_ids(messages, false));
+  messages.pop_back();
+  SLUICE_ASSIGN(const std::vector<TokenId> prompt, model.prompt_ids(messages, true));
+  if (prompt.size() >= piece.ids.size() || !std::equal(prompt.begin(), prompt.end(), piece.ids.begin())) {
+    return fail(ErrorCode::kInvalid, "has an answer that the chat template doesn't put behind its prompt");
+  }
+  piece.answer_from = prompt.size();
+  const auto end =
+      std::find_if(piece.ids.rbegin(), piece.ids.rend() - static_cast<std::ptrdiff_t>(prompt.size()),
+                   [&](TokenId id) { return model.tokenizer().is_end(id); });
+  if (end != piece.ids.rend() - static_cast<std::ptrdiff_t>(prompt.size())) {
+    piece.ids.erase(end.base(), piece.ids.end());
+  }
+  return piece;
+}
+
+Status add_line(const ModelText& model, const std::string& line, const TextFileOptions& options,
+                std::vector<TextPiece>& pieces) {
+  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  if (!json.is_object()) return fail(ErrorCode::kInvalid, "is not a JSON object");
+  try {
+    for (const char* key : {"prompt", "text"}) {
+      if (!json.contains(key)) continue;
+      add_text(model, json.at(key).get<std::string>(), options, true, pieces);
+      return {};
+    }
+    std::vector<ChatMessage> messages;
+    for (const auto& message : json.at("messages")) {
+      messages.push_back({message.at("role").get<std::string>(), message.at("content").get<std::string>()});
+    }
+    if (json.contains("expected")) messages.push_back({"assistant", json.at("expected").get<std::string>()});
+    const bool answered = !messages.empty() && messages.back().role == "assistant";
+    SLUICE_ASSIGN(TextPiece piece, conversation(model, std::move(messages), answered));
+    if (piece.ids.size() > options.window) {
+      return fail(ErrorCode::kInvalid, "has " + std::to_string(piece.ids.size()) + " tokens, more than " +
+                                           std::to_string(options.window));
+    }
+    pieces.push_back(std::move(piece));
+    return {};
+  } catch (const nlohmann::json::exception& error) {
+    return fail(ErrorCode::kInvalid, std::string("doesn't fit: ") + error.what());
+  }
+}
+
+}  // namespace
+
+Result<std::vector<TextPiece>> read_text_file(const ModelText& model, const std::string& path,
+                                              const TextFileOptions& options) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return fail(ErrorCode::kNotFound, path + ": can't be opened");
+  std::vector<TextPiece> pieces;
+  if (path.ends_with(".jsonl")) {
+    std::string line;
+    for (std::size_t number = 1; std::getline(in, line); ++number) {
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      if (const Status added = add_line(model, line, options, pieces); !added) {
+        return fail(ErrorCode::kInvalid,
+                    path + ": line " + std::to_string(number) + " " + added.error().message);
+      }
+    }
+  } else {
+    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    add_text(model, text, options, options.parse_special, pieces);
+  }
+  if (in.bad()) return fail(ErrorCode::kUnavailable, path + ": can't be read");
+  if (pieces.empty()) return fail(ErrorCode::kInvalid, path + ": holds no text");
+  return pieces;
+}
+
+}  // namespace sluice::engine_cli
