@@ -13,7 +13,7 @@ void quantize_q2_k(const float* from, std::size_t values, const float* importanc
   for (std::size_t b = 0; b < values / kSuperBlock; ++b, from += kSuperBlock) {
     float weights[kSuperBlock];
     std::int8_t codes[kSuperBlock];
-    error_weights(from, importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
+    error_weights(importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
     const SuperScales super = search_with_mins<kGroup>(from, weights, 3, 15, codes);
     BlockQ2_K block = {};
     block.scale = super.scale;

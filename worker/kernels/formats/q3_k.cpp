@@ -15,7 +15,7 @@ void quantize_q3_k(const float* from, std::size_t values, const float* importanc
   for (std::size_t b = 0; b < values / kSuperBlock; ++b, from += kSuperBlock) {
     float weights[kSuperBlock];
     std::int8_t codes[kSuperBlock];
-    error_weights(from, importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
+    error_weights(importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
     const SuperScales super = search_symmetric<kGroup>(from, weights, {-kCodeZero, kCodeZero - 1},
                                                        {-kScaleZero, kScaleZero - 1}, codes);
     BlockQ3_K block = {};

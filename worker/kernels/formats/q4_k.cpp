@@ -26,7 +26,7 @@ void quantize(const float* from, std::size_t values, const float* importance, st
   for (std::size_t b = 0; b < values / kSuperBlock; ++b, from += kSuperBlock) {
     float weights[kSuperBlock];
     std::int8_t codes[kSuperBlock];
-    error_weights(from, importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
+    error_weights(importance == nullptr ? nullptr : importance + b * kSuperBlock, kSuperBlock, weights);
     const SuperScales super = search_with_mins<kGroup>(from, weights, kCodeMost, kGroupMost, codes);
     Block block = {};
     block.scale = super.scale;

@@ -110,16 +110,12 @@ std::uint16_t scale_to_half(float scale) {
   return float_to_half(scale);
 }
 
-void error_weights(const float* x, const float* importance, std::size_t n, float* weights) {
-  float squares = 0.0F;
-  for (std::size_t i = 0; i < n; ++i) squares += x[i] * x[i];
-  const float mean = squares / static_cast<float>(n);
+void error_weights(const float* importance, std::size_t n, float* weights) {
   float total = 0.0F;
   for (std::size_t i = 0; i < n; ++i) {
     weights[i] = importance != nullptr ? importance[i] : 1.0F;
     total += weights[i];
   }
-  (void)mean;
   if (total > 0.0F && std::isfinite(total)) return;
   std::fill_n(weights, n, 1.0F);  // Nothing counts: then everything does.
 }

@@ -23,8 +23,8 @@ struct ScaleMin {
   float min = 0.0F;
 };
 
-// Weighs the errors of `n` numbers: `importance` where there is one, else by the numbers' own size.
-void error_weights(const float* x, const float* importance, std::size_t n, float* weights);
+// Weighs the errors of `n` numbers: by `importance` where there is one that isn't all zeros, else all alike.
+void error_weights(const float* importance, std::size_t n, float* weights);
 
 // The scale for x ≈ scale · code; negative where that fits the range of codes better. Zeros give 0.
 template <std::size_t N>

@@ -43,7 +43,7 @@ void quantize_around_middle(const float* from, std::size_t values, const float* 
   for (std::size_t b = 0; b < values / kSmallBlock; ++b, from += kSmallBlock) {
     float weights[kSmallBlock];
     std::int8_t codes[kSmallBlock];
-    error_weights(from, importance == nullptr ? nullptr : importance + b * kSmallBlock, kSmallBlock, weights);
+    error_weights(importance == nullptr ? nullptr : importance + b * kSmallBlock, kSmallBlock, weights);
     Block block;
     block.scale = scale_to_half(best_scale<kSmallBlock>(from, weights, kRange));
     round_to_codes<kSmallBlock>(from, weights, {half_to_float(block.scale), 0.0F}, kRange, codes);
@@ -69,7 +69,7 @@ void quantize_with_min(const float* from, std::size_t values, const float* impor
   for (std::size_t b = 0; b < values / kSmallBlock; ++b, from += kSmallBlock) {
     float weights[kSmallBlock];
     std::int8_t codes[kSmallBlock];
-    error_weights(from, importance == nullptr ? nullptr : importance + b * kSmallBlock, kSmallBlock, weights);
+    error_weights(importance == nullptr ? nullptr : importance + b * kSmallBlock, kSmallBlock, weights);
     const ScaleMin found = best_scale_min<kSmallBlock>(from, weights, kMost, false);
     Block block;
     block.scale = scale_to_half(found.scale);
