@@ -333,6 +333,16 @@ class Services(unittest.TestCase):
         os.kill(old, signal.SIGKILL)
         stack.wait_until_back("producer", old)
 
+    def test_more_producers(self):
+        stack, build = Stack(self), fake_build(self)
+        self.up(stack, build, "--producers", "2")
+        rows = stack.rows()
+        self.assertEqual(list(rows), ["mysql", "redis", "rabbitmq", "producer", "producer-2", "worker", "callback"])
+        stack.run("up", "--only", "producer-2")
+        rows = stack.rows()
+        self.assertEqual(rows["producer-2"]["state"], "running")
+        self.assertNotEqual(rows["producer-2"]["port"], rows["producer"]["port"])
+
     def test_more_workers_fewer_workers_and_a_new_build(self):
         stack, build = Stack(self), fake_build(self)
         self.up(stack, build, "--workers", "3")

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--model", type=Path, metavar="FILE", help="the GGUF file to serve; remembered")
     up.add_argument("--build", type=Path, metavar="DIR", help="where the binaries are (default build/release); remembered")
     up.add_argument("--workers", type=int, metavar="N", help="how many workers (default 1); remembered")
+    up.add_argument("--producers", type=int, metavar="N", help="how many producers (default 1); remembered")
     up.add_argument("--set", action="append", default=[], metavar="[SERVICE:]NAME=VALUE", dest="settings",
                     help="a setting for one or all services; remembered, an empty value forgets it")
     up.add_argument("--timeout", type=float, default=UP_SECONDS, metavar="SECONDS", help="longest wait")
@@ -95,7 +96,7 @@ def _up(control: Control, options: argparse.Namespace) -> int:
         context = control.context()
         desired = control.desired()
         remembered = context.state.options | _given_options(options, context.state.options)
-        listed = components.names(int(remembered.get("workers", 1)))
+        listed = components.names(remembered)
         names = listed if options.only is None else [name for name in options.only.split(",") if name]
         for name in names:
             if name not in listed:
@@ -122,10 +123,12 @@ def _given_options(options: argparse.Namespace, remembered: dict) -> dict:
         given["model"] = str(options.model.absolute())
     if options.build is not None:
         given["build"] = str(options.build.absolute())
-    if options.workers is not None:
-        if not 1 <= options.workers <= 64:
-            raise StackError("--workers wants a number from 1 to 64")
-        given["workers"] = options.workers
+    for name in ("workers", "producers"):
+        count = getattr(options, name)
+        if count is not None:
+            if not 1 <= count <= 64:
+                raise StackError(f"--{name} wants a number from 1 to 64")
+            given[name] = count
     if options.settings:
         settings = dict(remembered.get("settings", {}))
         for assignment in options.settings:
@@ -190,7 +193,7 @@ def _one(control: Control, options: argparse.Namespace) -> int:
         if control.supervisor() is None:
             raise StackError("the stack isn't up")
         desired = control.desired()
-        known = components.names(int(desired["options"].get("workers", 1)))
+        known = components.names(desired["options"])
         if name not in known:
             raise StackError(f"there is no `{name}`; there are {', '.join(known)}")
         component = components.make(name, control.context())

@@ -70,7 +70,7 @@ class Control:
         state = State(self.layout)
         alive = self.supervisor() is not None
         said = self.status().get("components", {})
-        listed = components.names(int(state.options.get("workers", 1)))
+        listed = components.names(state.options)
         listed += [name for name in said if name not in listed and name not in components.HIDDEN and said[name]["pid"]]
         rows = []
         for name in listed:

@@ -4,19 +4,18 @@ from .base import Component
 from .mysql import Mysql
 from .rabbitmq import Epmd, RabbitMq
 from .redis import Redis
-from .services import SERVICES, Service, Setup, is_service, worker_names
+from .services import SERVICES, Service, Setup, is_service, numbered
 
 SERVERS = ("mysql", "redis", "rabbitmq")
 HIDDEN = ("epmd",)  # runs beside RabbitMQ and isn't listed
 
-__all__ = ["Component", "HIDDEN", "SERVERS", "SERVICES", "Setup", "is_service", "make", "names", "worker_names"]
+__all__ = ["Component", "HIDDEN", "SERVERS", "SERVICES", "Setup", "is_service", "make", "names"]
 
 
-def names(workers: int) -> list[str]:
-    """Every component that a stack of that many workers lists, in the order of its listing."""
-    listed = [*SERVERS, *SERVICES]
-    at = listed.index("callback")
-    return listed[:at] + worker_names(workers)[1:] + listed[at:]
+def names(options: dict) -> list[str]:
+    """Every component that a stack with these options lists, in the order of its listing."""
+    counts = {name: int(options.get(name + "s", 1)) for name in ("producer", "worker")}
+    return [*SERVERS, *(one for name in SERVICES for one in numbered(name, counts.get(name, 1)))]
 
 
 def make(name: str, context: Context) -> Component:

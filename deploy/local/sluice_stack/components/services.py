@@ -16,9 +16,9 @@ def is_service(name: str) -> bool:
     return name.partition("-")[0] in SERVICES
 
 
-def worker_names(count: int) -> list[str]:
+def numbered(name: str, count: int) -> list[str]:
     """worker, worker-2, worker-3 …"""
-    return ["worker" if n == 1 else f"worker-{n}" for n in range(1, count + 1)]
+    return [name if n == 1 else f"{name}-{n}" for n in range(1, count + 1)]
 
 
 def _stamp(program: Path) -> str:
