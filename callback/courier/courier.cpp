@@ -183,6 +183,12 @@ void Courier::send(ClaimedDelivery delivery, SteadyTime held_until) {
         held_until);
   }
   SendRequest request = webhook_request(delivery, *keys, clock_.wall_now());
+  if (SLUICE_DEFECT("callback.record_before_post")) {
+    AttemptReport hoped;
+    hoped.status = 200;
+    finish(std::move(delivery), std::move(hoped), held_until);
+    return sender_.send(std::move(request), [](AttemptReport) {});
+  }
   sender_.send(std::move(request),
                [this, delivery = std::move(delivery), held_until](AttemptReport report) mutable {
                  SLUICE_FAILPOINT("callback.after_post");

@@ -14,10 +14,12 @@ namespace sluice {
 
 namespace {
 std::string armed_name;
+std::string armed_defect;
 std::atomic<long> passages_left{0};
 }  // namespace
 
 Status failpoints_init() {
+  if (const char* defect = std::getenv("SLUICE_DEFECT"); defect != nullptr) armed_defect = defect;
   const char* setting = std::getenv("SLUICE_FAILPOINT");
   if (setting == nullptr || *setting == '\0') return {};
   std::string name = setting;
@@ -41,12 +43,18 @@ void failpoint_hit(const char* name) {
   for (;;) pause();
 }
 
+bool defect_wanted(const char* name) {
+  return armed_defect == name;
+}
+
 #else
 
 Status failpoints_init() {
-  if (const char* setting = std::getenv("SLUICE_FAILPOINT"); setting != nullptr && *setting != '\0') {
-    return fail(ErrorCode::kInvalid,
-                "SLUICE_FAILPOINT is set, but this build has no failpoints (use the test preset)");
+  for (const char* variable : {"SLUICE_FAILPOINT", "SLUICE_DEFECT"}) {
+    if (const char* setting = std::getenv(variable); setting != nullptr && *setting != '\0') {
+      return fail(ErrorCode::kInvalid,
+                  std::string(variable) + " is set, but this build has no failpoints (use the test preset)");
+    }
   }
   return {};
 }

@@ -226,6 +226,8 @@ void SubmitCoalescer::commit(Group group) {
   reservations.reserve(submissions);
 
   SLUICE_FAILPOINT("producer.before_commit");
+  const bool too_early = SLUICE_DEFECT("producer.answer_before_commit");
+  for (std::size_t i = 0; too_early && i < group.size(); ++i) group[i].done({}, Submission(submissions[i]));
   const SteadyTime began = clock_.steady_now();
   std::vector<Status> answers = store_.submit(submissions, Deadline(until));
   // What was promised from here on holds: the rows are there, and the scan would publish them.
@@ -240,7 +242,7 @@ void SubmitCoalescer::commit(Group group) {
                                           {"jobs", submissions[i].jobs.size()},
                                           {"error", answers[i].error().message}});
     }
-    group[i].done(std::move(answers[i]), std::move(submissions[i]));
+    if (!too_early) group[i].done(std::move(answers[i]), std::move(submissions[i]));
   }
 }
 

@@ -24,7 +24,15 @@ JobRunnerConfig completed(JobRunnerConfig config, const std::string& worker_id, 
   return config;
 }
 
-std::vector<JobEnd> ends_of(std::vector<Completion>&& completions, const WorkerMetrics& metrics) {
+// What the engine itself did, whatever becomes of it: from these lines one can count what was computed twice.
+void log_computed(const Completion& completion, const Log& log) {
+  const bool answered = std::holds_alternative<Generation>(completion.how);
+  if (!answered && !std::holds_alternative<Error>(completion.how)) return;
+  log.debug("engine_done", {{"start", completion.key}, {"answered", answered}});
+}
+
+std::vector<JobEnd> ends_of(std::vector<Completion>&& completions, const WorkerMetrics& metrics,
+                            const Log& log) {
   std::vector<JobEnd> ends;
   ends.reserve(completions.size());
   for (Completion& completion : completions) {
@@ -32,6 +40,7 @@ std::vector<JobEnd> ends_of(std::vector<Completion>&& completions, const WorkerM
       metrics.place_wait_seconds.observe(std::chrono::duration<double>(completion.waited).count());
       metrics.job_seconds.observe(std::chrono::duration<double>(completion.computed).count());
     }
+    log_computed(completion, log);
     ends.push_back(end_of(std::move(completion)));
   }
   return ends;
@@ -72,7 +81,7 @@ JobRunner::JobRunner(JobRunnerConfig config, const std::string& worker_id, JobSt
                  [this] { intake_.wake(); }),
       batcher_(config_.batcher, engine, clock, BatcherMetrics::make(registry),
                [this](std::vector<Completion>&& completions) {
-                 completer_.push(ends_of(std::move(completions), metrics_));
+                 completer_.push(ends_of(std::move(completions), metrics_, log_));
                  intake_.wake();
                }),
       intake_(config_.intake, store, engine, batcher_, completer_, held_, source, clock, rng, log_, metrics_),
