@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [--full] [--only STAGE[,STAGE…]] [--no-install]
 #
-# Stages: build tidy unit contract integration e2e stack asan tsan; --full adds bench, the slow tests (label `full`) and the
+# Stages: build tidy unit contract integration e2e chaos stack asan tsan; --full adds bench, the slow tests (label `full`) and the
 # integration tests under the sanitizers. Servers are private ones of deploy/local/stack, ended and deleted at the end, whatever
 # happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
 # shellcheck disable=SC2317  # functions are called by name, by way of `stage` and `call`
@@ -180,6 +180,11 @@ run_e2e() {
   return "$code"
 }
 
+# A short one; tests/chaos/run.py makes long ones.
+run_chaos() {
+  SLUICE_BIN=$ROOT/build/test/bin run_python tests/chaos
+}
+
 sanitizers() {
   local preset=$1 code=0
   build "$preset" tests-unit tests-contract || return 1
@@ -235,6 +240,7 @@ main() {
   stage contract servers run_ctest test contract -j1
   stage integration servers run_ctest test integration -j1
   stage e2e run_e2e
+  stage chaos run_chaos
   stage stack run_python tests/stack
   stage asan sanitizers asan-ubsan
   stage tsan sanitizers tsan

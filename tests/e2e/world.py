@@ -36,8 +36,8 @@ class Stack:
         self.options = ["--build", str(binaries()), *options]
         self.environment: dict[str, str] = {}
 
-    def up(self) -> None:
-        self.run("up", *self.options)
+    def up(self, *more: str) -> None:
+        self.run("up", *self.options, *more)
         out = subprocess.run(
             ["env", "-i", f"PATH={os.environ['PATH']}", "bash", "-c",
              f'eval "$({STACK} env --dir {self.root})"; for name in ${{!SLUICE_*}}; do printf "%s=%s\\0" "$name" "${{!name}}"; done'],
@@ -64,9 +64,12 @@ class Stack:
                 words.append(f"--- {log.name}\n" + log.read_text(errors="replace")[-1500:])
         return "\n".join(words)
 
-    def pid(self, name: str) -> int:
-        rows = json.loads(self.run("status", "--json"))
-        return next(row["pid"] for row in rows if row["name"] == name)
+    def rows(self) -> list[dict]:
+        return json.loads(self.run("status", "--json"))
+
+    def pid(self, name: str) -> int | None:
+        """None: it is down just now."""
+        return next(row["pid"] for row in self.rows() if row["name"] == name)
 
     def kill(self, name: str) -> None:
         """kill -9; the supervisor starts it again."""

@@ -1,0 +1,77 @@
+"""A short chaos run with a fixed seed, and two broken builds that the checker must find."""
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import run as chaos     # First: it says where the stack's helpers are.
+from faults import WEIGHTS, plan
+from report import markdown, summary
+
+
+def options(**more: object) -> chaos.Options:
+    return chaos.Options(**{"seed": 20260, "seconds": 60, "jobs": 1200, "faults": 20, "lease": 6, "crashes": 1, "poisons": 1,
+                            "settle_seconds": 180, **more})
+
+
+class WithRun(unittest.TestCase):
+    def run_through(self, given: chaos.Options, sound: bool = True) -> chaos.Outcome:
+        folder = Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+        outcome = chaos.run(given, folder)
+        if sound and not outcome.report.good():
+            print(summary(outcome), f"\nevidence: {folder}", flush=True)
+        else:
+            shutil.rmtree(folder)
+        return outcome
+
+
+class Chaos(WithRun):
+    def test_nothing_is_lost(self) -> None:
+        given = options()
+        outcome = self.run_through(given)
+        counts = outcome.report.counts()
+        counts.pop("unexplained")   # A machine that stalls for the length of a short lease loses starts, too.
+        self.assertEqual(set(counts.values()), {0}, outcome.report.text())
+        self.assertEqual(outcome.open_at_end, (0, 0, 0))
+        self.assertEqual(outcome.faults_failed, [])
+        self.assertGreater(outcome.report.facts["accepted"], given.jobs // 2)
+        self.assertGreater(outcome.report.facts["jobs succeeded"], given.jobs // 3)
+        self.assertIn("| kill worker |", markdown(outcome, given))
+
+
+class BrokenBuilds(WithRun):
+    """The same build with a mistake switched on: a checker that calls it sound is worth nothing."""
+
+    def test_an_answer_before_the_commit_is_found(self) -> None:
+        outcome = self.run_through(options(
+            seconds=8, jobs=200, faults=1, crashes=0, poisons=0, wipe=False, workers=1, producers=1, settle_seconds=20,
+            settings=["producer:SLUICE_DEFECT=producer.answer_before_commit",
+                      "producer:SLUICE_FAILPOINT=store.submit_before_commit:12"]), sound=False)
+        self.assertGreater(outcome.report.counts()["lost"], 0, outcome.report.text())
+
+    def test_a_delivery_recorded_before_it_was_made_is_found(self) -> None:
+        outcome = self.run_through(options(
+            seconds=6, jobs=200, faults=1, crashes=0, poisons=0, wipe=False, workers=1, producers=1, settle_seconds=60,
+            unreliable=0.3, settings=["callback:SLUICE_DEFECT=callback.record_before_post"]), sound=False)
+        self.assertGreater(outcome.report.counts()["undelivered"], 0, outcome.report.text())
+        self.assertEqual(outcome.report.counts()["lost"], 0, outcome.report.text())
+
+
+class Plan(unittest.TestCase):
+    def test_a_seed_gives_one_plan(self) -> None:
+        self.assertEqual([(p.wait, p.fault) for p in plan(5, 50)], [(p.wait, p.fault) for p in plan(5, 50)])
+        self.assertNotEqual([p.fault for p in plan(5, 50)], [p.fault for p in plan(6, 50)])
+
+    def test_the_broker_is_wiped_once_and_restarted_seldom(self) -> None:
+        for seed in range(50):
+            faults = [p.fault for p in plan(seed, 200)]
+            self.assertEqual(faults.count("wipe_broker"), 1)
+            self.assertLessEqual(faults.count("restart_broker") + 1, 20)
+            self.assertGreaterEqual(len(set(faults)), len(WEIGHTS) - 1)     # The wipe may stand where one was alone.
+
+    def test_waits_fill_the_time(self) -> None:
+        self.assertAlmostEqual(sum(p.wait for p in plan(1, 30)), 1.0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,210 @@
+"""The load of a chaos run: jobs of every kind of fate, sent by several clients to several producers, with a journal of what
+was asked and what was answered."""
+import http.client
+import json
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from journal import Journal
+
+FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
+
+# Share of each kind; what is missing to 1 is `plain`.
+SHARES = {"slow": 0.10, "transient": 0.06, "hopeless": 0.01, "permanent": 0.05, "cancelled": 0.06, "expiring": 0.05,
+          "duplicate": 0.04}
+
+
+def parameters_of(kind: str, chance: random.Random) -> dict:
+    """What makes the echo engine misbehave as the kind says."""
+    if kind == "slow" or (kind == "cancelled" and chance.random() < 0.7):
+        return {"fault": "slow", "fault_ms": chance.randint(100, 2500)}
+    if kind == "expiring":
+        return {"fault": "slow", "fault_ms": chance.choice([0, 1000, 60_000])}
+    if kind == "transient":
+        return {"fault": "transient", "fault_attempts": chance.randint(1, 2)}
+    if kind == "hopeless":
+        return {"fault": "transient", "fault_attempts": 1000}
+    if kind == "permanent":
+        return {"fault": "permanent"}
+    if kind == "crash":
+        return {"fault": "crash", "fault_attempts": 1}
+    if kind == "poison":
+        return {"fault": "crash"}
+    return {}
+
+
+@dataclass
+class LoadPlan:
+    jobs: int
+    seconds: float          # The jobs are spread over this time.
+    crashes: int = 1        # Jobs that kill their worker once …
+    poisons: int = 1        # … and each time.
+    clients: int = 6
+    batch_share: float = 0.4    # Of all jobs, those that come in batches.
+
+
+class Load:
+    """`producers` gives the producers' ports when it is asked, since they move with nothing but may be down."""
+
+    def __init__(self, plan: LoadPlan, seed: int, key: str, producers: list[int], callback_url: str, journal: Journal) -> None:
+        self._plan, self._seed, self._key = plan, seed, key
+        self._ports, self._callback_url, self._journal = producers, callback_url, journal
+        self._cancels: queue.Queue = queue.Queue()
+        self._watched: list[str] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self.sent = 0
+
+    def run(self, progress: Callable[[int], None] = lambda _sent: None) -> None:
+        """Returns when all jobs were sent."""
+        pieces = self._pieces()
+        began = time.monotonic()
+        total = sum(len(requests) for _kind, requests in pieces)
+        work: queue.Queue = queue.Queue(maxsize=self._plan.clients)
+        clients = [threading.Thread(target=self._client, args=(n, work)) for n in range(self._plan.clients)]
+        helpers = [threading.Thread(target=self._canceller), threading.Thread(target=self._watcher)]
+        for thread in clients + helpers:
+            thread.start()
+        done = 0
+        for kind, requests in pieces:
+            due = began + self._plan.seconds * done / total
+            self._stop.wait(max(0.0, due - time.monotonic()))   # A pace, not a synchronisation.
+            work.put((kind, requests))
+            done += len(requests)
+            self.sent = done
+            progress(done)
+        for _ in clients:
+            work.put(None)
+        for thread in clients:
+            thread.join()
+        self._cancels.put(None)
+        helpers[0].join()
+        self._stop.set()
+        helpers[1].join()
+
+    def _pieces(self) -> list[tuple[str, list[dict]]]:
+        """(single | batch | duplicate, the requests in it), in an order that the seed decides."""
+        chance = random.Random(self._seed)
+        kinds = []
+        for kind, share in SHARES.items():
+            kinds += [kind] * int(self._plan.jobs * share)
+        kinds += ["crash"] * self._plan.crashes + ["poison"] * self._plan.poisons
+        kinds += ["plain"] * max(0, self._plan.jobs - len(kinds))
+        chance.shuffle(kinds)
+        pieces, at = [], 0
+        while at < len(kinds):
+            size = chance.randint(20, 120) if chance.random() < self._plan.batch_share / 40 else 1
+            group = [self._request(at + n, kind, chance) for n, kind in enumerate(kinds[at:at + size])]
+            at += size
+            if size > 1:
+                pieces.append(("batch", group))
+            else:
+                pieces.append(("duplicate" if group[0]["metadata"]["kind"] == "duplicate" else "single", group))
+        return pieces
+
+    def _request(self, number: int, kind: str, chance: random.Random) -> dict:
+        request = {"prompt": f"job {number} é🎉 " + "word " * chance.randint(0, 30) + "end",
+                   "metadata": {"request": f"r{number}", "kind": kind},
+                   "priority": chance.choice(["high", "normal", "normal", "low"])}
+        if parameters := parameters_of(kind, chance):
+            request["parameters"] = parameters
+        if kind == "expiring":
+            request["expires_in"] = chance.randint(1, 4)
+        if chance.random() < 0.5:
+            request["callback_url"] = self._callback_url
+        return request
+
+    def _client(self, number: int, work: queue.Queue) -> None:
+        chance = random.Random(self._seed * 1000 + number)
+        while (item := work.get()) is not None:
+            how, requests = item
+            if how == "batch":
+                self._submit({"requests": requests}, requests, chance)
+                continue
+            for _copy in range(2 if how == "duplicate" else 1):
+                self._submit(requests[0], requests, chance)
+
+    def _submit(self, body: dict, requests: list[dict], chance: random.Random) -> None:
+        """Once: who gets no answer doesn't know, and claims nothing."""
+        # Each sending is marked, so that the record shows what became of it even when no answer came.
+        sending = f"{requests[0]['metadata']['request']}.{chance.getrandbits(48):012x}"
+        for n, request in enumerate(requests):
+            request["metadata"] = {**request["metadata"], "sending": sending, "line": str(n)}
+        what = [{"kind": r["metadata"]["kind"], "prompt": r["prompt"], "callback": "callback_url" in r,
+                 "parameters": r.get("parameters", {})} for r in requests]
+        self._journal.write(op="asked", sending=sending, jobs=what)
+        status, answer = self._call(chance.choice(self._ports), "POST", "/v1/jobs", body)
+        if status != 202:
+            code = answer.get("error", {}).get("code") if isinstance(answer, dict) else None
+            self._journal.write(op="refused", sending=sending, status=status, code=code)
+            return
+        jobs = answer["data"] if "requests" in body else [answer]
+        self._journal.write(op="accepted", sending=sending, ids=[job["id"] for job in jobs], batch=jobs[0]["batch_id"])
+        for job, request in zip(jobs, requests):
+            if request["metadata"]["kind"] == "cancelled":
+                self._cancels.put((time.monotonic() + chance.random() * 2, job["id"]))
+            elif chance.random() < 0.1:
+                with self._lock:
+                    self._watched.append(job["id"])
+
+    def _canceller(self) -> None:
+        chance = random.Random(self._seed + 1)
+        while (item := self._cancels.get()) is not None:
+            due, job_id = item
+            self._stop.wait(max(0.0, due - time.monotonic()))
+            for _try in range(5):
+                status, answer = self._call(chance.choice(self._ports), "POST", f"/v1/jobs/{job_id}/cancel")
+                self._saw(job_id, status, answer, op="cancelled")
+                if status == 200:
+                    break
+
+    def _watcher(self) -> None:
+        """Looks at some jobs again and again, as a polling client does."""
+        chance = random.Random(self._seed + 2)
+        while not self._stop.is_set():
+            with self._lock:
+                job_id = chance.choice(self._watched) if self._watched else None
+            if job_id is None:
+                self._stop.wait(0.05)
+                continue
+            wait = f"?wait={chance.choice([0, 0, 1])}"
+            status, answer = self._call(chance.choice(self._ports), "GET", f"/v1/jobs/{job_id}{wait}")
+            if self._saw(job_id, status, answer) and chance.random() < 0.5:
+                with self._lock:
+                    self._watched.remove(job_id)
+            self._stop.wait(0.01)
+
+    def look(self, job_ids: list[str]) -> None:
+        """What a client sees of these when all is over."""
+        for job_id in job_ids:
+            status, answer = self._call(self._ports[0], "GET", f"/v1/jobs/{job_id}")
+            self._saw(job_id, status, answer, op="last")
+
+    def _saw(self, job_id: str, status: int | None, answer: object, op: str = "seen") -> bool:
+        if status != 200:
+            if status is not None and status < 500:
+                self._journal.write(op="odd", id=job_id, status=status, answer=answer)
+            return False
+        self._journal.write(op=op, id=job_id, status=answer["status"], generation=answer["generation"],
+                            attempt=answer["attempt"], text=(answer["result"] or {}).get("text"))
+        return answer["status"] in FINAL
+
+    def _call(self, port: int, method: str, path: str, body: dict | None = None) -> tuple[int | None, object]:
+        """(None, None): no answer, so nothing is known."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=75)
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+            connection.request(method, path, data, headers if data else {"Authorization": headers["Authorization"]})
+            response = connection.getresponse()
+            text = response.read()
+            return response.status, json.loads(text)
+        except (OSError, http.client.HTTPException, ValueError):
+            self._stop.wait(0.1)    # A producer that is down answers "refused" at once: don't burn the load on it.
+            return None, None
+        finally:
+            connection.close()
