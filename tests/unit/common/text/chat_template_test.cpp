@@ -112,6 +112,48 @@ TEST_F(Family, DeepSeekR1) {
   EXPECT_EQ(render("deepseek_r1_like", hello_, {}, false), "<s><｜User｜>Hi");
 }
 
+TEST_F(Family, DeepSeekLlm) {
+  EXPECT_EQ(render("deepseek_llm_like", turns_),
+            "<s> Be brief. \n\nUser:  1+1? \n\nAssistant: <think>\nsum\n</think>\n\n2</s>User: and "
+            "2+2?\n\nAssistant:");
+  EXPECT_EQ(render("deepseek_llm_like", hello_, {}, false), "<s>User: Hi\n\n");
+}
+
+TEST_F(Family, DeepSeekCoder) {
+  EXPECT_EQ(render("deepseek_coder_like", hello_),
+            "<s>You help with programs.\n### Instruction:\nHi\n### Response:\n");
+  EXPECT_EQ(render("deepseek_coder_like", turns_),
+            "<s> Be brief. ### Instruction:\n 1+1? \n### Response:\n<think>\nsum\n</think>\n\n2\n<|EOT|>\n"
+            "### Instruction:\nand 2+2?\n### Response:\n");
+}
+
+TEST_F(Family, DeepSeekV3) {
+  EXPECT_EQ(render("deepseek_v3_like", turns_),
+            "<s> Be brief. <｜User｜> 1+1? <｜Assistant｜><think>\nsum\n</think>\n\n2<｜end▁of▁sentence｜>"
+            "<｜User｜>and 2+2?<｜Assistant｜>");
+  const ordered_json call = {{"type", "function"}, {"function", {{"name", "weather"}, {"arguments", "{}"}}}};
+  const ordered_json other = {{"type", "function"},
+                              {"function", {{"name", "time"}, {"arguments", "{\"a\":1}"}}}};
+  const ordered_json conversation = {
+      {{"role", "user"}, {"content", "Weather?"}},
+      {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call, other}}},
+      {{"role", "tool"}, {"content", "sun"}},
+      {{"role", "tool"}, {"content", "noon"}}};
+  EXPECT_EQ(
+      render("deepseek_v3_like", conversation),
+      "<s><｜User｜>Weather?<｜Assistant｜><｜tool▁calls▁begin｜>function<｜tool▁sep｜>weather\n{}\ntime\n"
+      "{\"a\":1}<｜tool▁calls▁end｜><｜end▁of▁sentence｜><｜tool▁outputs▁begin｜>sun\nnoon<"
+      "｜tool▁outputs▁end｜>");
+}
+
+TEST_F(Family, Llama2) {
+  EXPECT_EQ(render("llama2_like", turns_),
+            "<s>[INST] <<SYS>>\n Be brief. \n<</SYS>>\n\n 1+1? [/INST] <think>\nsum\n</think>\n\n2 </s>"
+            "<s>[INST] and 2+2? [/INST]");
+  const ordered_json twice = {{{"role", "user"}, {"content", "a"}}, {{"role", "user"}, {"content", "b"}}};
+  EXPECT_THAT(render("llama2_like", twice), HasSubstr("Roles must alternate"));
+}
+
 TEST(ChatTemplate, MarksWhatCameFromTheMessages) {
   const auto chat_template = ChatTemplate::parse(
       "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim | upper }}"
