@@ -59,7 +59,7 @@ TEST(Fuzz, ModelFiles) {
   ops::ThreadPool pool(1);
   const ops::Context context{*kernels::kernel_sets().front(), pool};
   std::uint64_t accepted = 0;
-  for (std::uint64_t round = 0; round < fuzz::rounds(60'000) / 40; ++round) {
+  for (std::uint64_t round = 0; round < fuzz::rounds(60'000) / 100; ++round) {
     SCOPED_TRACE("seed " + std::to_string(fuzz::seed()) + ", round " + std::to_string(round));
     const std::size_t which = mutator.below(valid.size());
     std::string bytes = valid[which];
