@@ -117,7 +117,13 @@ nlohmann::json job_to_json(const Job& job) {
                      {"usage",
                       {{"prompt_tokens", job.result->prompt_tokens},
                        {"completion_tokens", job.result->completion_tokens},
-                       {"total_tokens", job.result->prompt_tokens + job.result->completion_tokens}}}};
+                       {"total_tokens", job.result->prompt_tokens + job.result->completion_tokens},
+                       {"prompt_tokens_details", {{"cached_tokens", job.result->cached_tokens}}},
+                       {"completion_tokens_details", {{"reasoning_tokens", job.result->reasoning_tokens}}}}}};
+    if (!job.result->logprobs_json.empty()) {
+      auto logprobs = nlohmann::json::parse(job.result->logprobs_json, nullptr, false);
+      if (logprobs.is_object()) out["result"]["logprobs"] = std::move(logprobs);
+    }
   }
   if (job.error) {
     out["error"] = {{"code", job.error->code},
@@ -168,6 +174,14 @@ Result<Job> job_from_cache(std::string_view text) {
       r.finish_reason = result.at("finish_reason").get<std::string>();
       r.prompt_tokens = result.at("usage").at("prompt_tokens").get<std::int64_t>();
       r.completion_tokens = result.at("usage").at("completion_tokens").get<std::int64_t>();
+      // Copies of an earlier version lack these.
+      const auto detail = [&result](const char* group, const char* name) -> std::int64_t {
+        const auto& usage = result.at("usage");
+        return usage.contains(group) ? usage.at(group).at(name).get<std::int64_t>() : 0;
+      };
+      r.cached_tokens = detail("prompt_tokens_details", "cached_tokens");
+      r.reasoning_tokens = detail("completion_tokens_details", "reasoning_tokens");
+      if (result.contains("logprobs")) r.logprobs_json = result.at("logprobs").dump();
       job.result = std::move(r);
     }
     if (const auto& error = in.at("error"); error.is_object()) {

@@ -46,6 +46,9 @@ struct JobResult {
   std::string finish_reason;      // "stop" or "length".
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;     // Of the prompt: not computed for this job.
+  std::int64_t reasoning_tokens = 0;  // Of the completion.
+  std::string logprobs_json;          // The object of docs/api.md, or empty.
   bool operator==(const JobResult&) const = default;
 };
 

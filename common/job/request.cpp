@@ -19,7 +19,9 @@ json parameters_to_json(const JobParameters& p) {
               {"min_p", p.min_p},
               {"presence_penalty", p.presence_penalty},
               {"frequency_penalty", p.frequency_penalty},
-              {"repetition_penalty", p.repetition_penalty}};
+              {"repetition_penalty", p.repetition_penalty},
+              {"logprobs", p.logprobs},
+              {"top_logprobs", p.top_logprobs}};
   if (p.seed) out["seed"] = *p.seed;
   if (!p.stop.empty()) out["stop"] = p.stop;
   if (p.fault) {
@@ -50,6 +52,8 @@ JobParameters parameters_from_json(const json& in) {
   take(in, "presence_penalty", p.presence_penalty);
   take(in, "frequency_penalty", p.frequency_penalty);
   take(in, "repetition_penalty", p.repetition_penalty);
+  take(in, "logprobs", p.logprobs);
+  take(in, "top_logprobs", p.top_logprobs);
   if (const auto fault = in.find("fault"); fault != in.end() && fault->is_string()) {
     if (const auto kind = request_fault_from(fault->get_ref<const std::string&>())) {
       p.fault.emplace();

@@ -47,6 +47,8 @@ struct JobParameters {
   double presence_penalty = 0;
   double frequency_penalty = 0;
   double repetition_penalty = 1;  // 1 = off.
+  bool logprobs = false;          // Tell how likely each token was,
+  int top_logprobs = 0;           // and which others were likeliest (0-20; above 0 only with logprobs).
   std::optional<RequestFault> fault;
   bool operator==(const JobParameters&) const = default;
 };

@@ -58,14 +58,15 @@ class Inserter {
 Status write_results(MysqlConnection& db, const std::vector<Change>& changes, Deadline deadline) {
   Inserter results(db,
                    "INSERT INTO job_result (job_id, generation, text, reasoning_content, finish_reason, "
-                   "prompt_tokens, completion_tokens) VALUES ",
+                   "prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, logprobs) VALUES ",
                    deadline);
   for (const Change& change : changes) {
     if (change.to != JobState::kSucceeded) continue;
     const Job& job = change.locked->job;
     const JobResult& r = *change.result;
     SLUICE_TRY(results.row(job.id.value, job.generation, r.text, null_if_empty(r.reasoning_content),
-                           r.finish_reason, r.prompt_tokens, r.completion_tokens));
+                           r.finish_reason, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
+                           r.reasoning_tokens, null_if_empty(r.logprobs_json)));
   }
   return results.flush();
 }
@@ -206,7 +207,8 @@ const char* const kSelectJob =
     SLUICE_MICROS("j.created_at") ", " SLUICE_MICROS("j.started_at") ", " SLUICE_MICROS("j.finished_at") ", "
     SLUICE_MICROS("j.expires_at") ", "  // 8-11
     "p.metadata, j.callback_url, j.error_code, j.error_message, j.error_type, j.error_param, "  // 12-17
-    "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens "  // 18-22
+    "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens, "  // 18-22
+    "r.cached_tokens, r.reasoning_tokens, r.logprobs "  // 23-25
     "FROM job j JOIN job_payload p ON p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id ";
 
 Job read_job(const Row& row) {
@@ -231,7 +233,8 @@ Job read_job(const Row& row) {
     job.error = JobError{row.str_or(14, ""), row.str_or(15, ""), row.str_or(16, ""), row.str_or(17, "")};
   }
   if (job.state == JobState::kSucceeded && !row.is_null(18)) {
-    job.result = JobResult{row.str(18), row.str_or(19, ""), row.str(20), row.int64(21), row.int64(22)};
+    job.result = JobResult{row.str(18),   row.str_or(19, ""), row.str(20),   row.int64(21),
+                           row.int64(22), row.int64(23),      row.int64(24), row.str_or(25, "")};
   }
   return job;
 }

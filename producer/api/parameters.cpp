@@ -17,6 +17,7 @@ constexpr std::size_t kStopsMax = 4;
 constexpr std::size_t kStopBytesMax = 256;
 // Engines compute with floats: closer to an open end of a range than this would be the end itself.
 constexpr double kNearest = 1e-6;
+constexpr int kTopLogprobsMax = 20;
 constexpr int kFaultMsMax = 600'000;
 constexpr int kFaultAttemptsMax = 1000;
 
@@ -119,9 +120,21 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
       read_number(value, field, {-2, 2}, errors, p.frequency_penalty);
     } else if (name == "repetition_penalty") {
       read_number(value, field, {0.01, 10}, errors, p.repetition_penalty);
+    } else if (name == "logprobs") {
+      if (value.is_boolean()) {
+        p.logprobs = value.get<bool>();
+      } else if (!value.is_null()) {
+        errors.add(field, "invalid_type", "must be true or false");
+      }
+    } else if (name == "top_logprobs") {
+      read_integer(value, field, 0, kTopLogprobsMax, errors,
+                   [&p](std::int64_t n) { p.top_logprobs = static_cast<int>(n); });
     } else {
       errors.add(field, "unknown_field", "is not a parameter");
     }
+  }
+  if (p.top_logprobs > 0 && !p.logprobs) {
+    errors.add("parameters.top_logprobs", "invalid_value", "needs parameters.logprobs to be true");
   }
 }
 

@@ -1,5 +1,6 @@
 #include "worker/consumer/job_end.h"
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/job/request.h"
@@ -35,6 +36,8 @@ SamplingParams sampling_of(const JobParameters& p) {
   out.repetition_penalty = static_cast<float>(p.repetition_penalty);
   out.frequency_penalty = static_cast<float>(p.frequency_penalty);
   out.presence_penalty = static_cast<float>(p.presence_penalty);
+  out.logprobs = p.logprobs;
+  out.top_logprobs = p.top_logprobs;
   return out;
 }
 
@@ -50,6 +53,26 @@ PromptInput prompt_of(JobRequest&& request) {
     input.messages.push_back({"user", std::move(request.prompt)});
   }
   return input;
+}
+
+// As OpenAI's chat completions have it. Bytes that are no whole characters show as replacement characters in
+// `token`, and as they are in `bytes`.
+std::string logprobs_json(const std::vector<TokenLogprob>& logprobs) {
+  using nlohmann::json;
+  const auto one = [](const std::string& bytes, float logprob) {
+    json list = json::array();
+    for (const char byte : bytes) list.push_back(static_cast<unsigned char>(byte));
+    return json{{"token", bytes}, {"logprob", static_cast<double>(logprob)}, {"bytes", std::move(list)}};
+  };
+  json content = json::array();
+  for (const TokenLogprob& token : logprobs) {
+    json entry = one(token.bytes, token.logprob);
+    entry["top_logprobs"] = json::array();
+    for (const TokenLogprob::Likely& likely : token.top)
+      entry["top_logprobs"].push_back(one(likely.bytes, likely.logprob));
+    content.push_back(std::move(entry));
+  }
+  return json{{"content", std::move(content)}}.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -80,6 +103,10 @@ JobEnd end_of(Completion&& completion) {
     result.finish_reason = finish_reason_name(generation->finish_reason);
     result.prompt_tokens = static_cast<std::int64_t>(generation->usage.prompt_tokens);
     result.completion_tokens = static_cast<std::int64_t>(generation->usage.completion_tokens);
+    result.reasoning_content = std::move(generation->reasoning);
+    result.cached_tokens = static_cast<std::int64_t>(generation->usage.cached_tokens);
+    result.reasoning_tokens = static_cast<std::int64_t>(generation->usage.reasoning_tokens);
+    if (!generation->logprobs.empty()) result.logprobs_json = logprobs_json(generation->logprobs);
     end.how = Succeeded{std::move(result)};
   } else if (const auto* error = std::get_if<Error>(&completion.how)) {
     end.how = failure_of(*error);

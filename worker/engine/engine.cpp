@@ -37,6 +37,9 @@ Status validate(const SamplingParams& params) {
     return refuse("frequency_penalty", "from -100 to 100");
   if (!within(params.presence_penalty, -kPenaltyMax, kPenaltyMax))
     return refuse("presence_penalty", "from -100 to 100");
+  if (params.top_logprobs < 0 || params.top_logprobs > kTopLogprobsMax)
+    return refuse("top_logprobs", "from 0 to 20");
+  if (params.top_logprobs > 0 && !params.logprobs) return refuse("top_logprobs", "0 without logprobs");
   return {};
 }
 

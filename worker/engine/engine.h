@@ -37,7 +37,12 @@ struct SamplingParams {
   float repetition_penalty = 1.0F;    // Over prompt and answer; 1: off.
   float frequency_penalty = 0.0F;     // Over the answer; 0: off.
   float presence_penalty = 0.0F;      // Over the answer; 0: off.
+  // Tell how likely each token was: the logarithm of its probability by the model itself, before penalties,
+  // temperature and cuts; and the same of the `top_logprobs` (0 to 20) likeliest.
+  bool logprobs = false;
+  int top_logprobs = 0;  // Above 0 only with `logprobs`.
 };
+inline constexpr int kTopLogprobsMax = 20;
 
 // kInvalid names the first field that is out of range.
 Status validate(const SamplingParams& params);
@@ -70,6 +75,9 @@ struct Prompt {
   std::vector<std::int32_t> ids;  // Empty in engines without a vocabulary.
   std::string text;               // What EchoEngine answers with; empty in engines with a vocabulary.
   std::size_t tokens = 0;         // What it counts as in usage and budgets.
+  // The answer may begin with thoughts, which are told apart from what it says …
+  bool may_think = false;
+  bool thinks = false;  // … and does: the template has opened them.
 };
 
 struct GenerationRequest {
@@ -92,8 +100,20 @@ std::string_view finish_reason_name(FinishReason reason);  // stop|length|cancel
 struct Usage {
   std::size_t prompt_tokens = 0;
   std::size_t completion_tokens = 0;  // Every generated token, the one that ended the answer included.
-  std::size_t cached_tokens = 0;  // Of the prompt: not computed for this request, but found or waited for.
+  std::size_t cached_tokens = 0;     // Of the prompt: not computed for this request, but found or waited for.
+  std::size_t reasoning_tokens = 0;  // Of the answer: its thoughts, their marks included.
   std::size_t total() const { return prompt_tokens + completion_tokens; }
+};
+
+// One token of an answer. Bytes need not be whole characters.
+struct TokenLogprob {
+  struct Likely {
+    std::string bytes;
+    float logprob = 0.0F;
+  };
+  std::string bytes;
+  float logprob = 0.0F;
+  std::vector<Likely> top;  // The likeliest first.
 };
 
 struct Generation {
@@ -101,6 +121,9 @@ struct Generation {
   std::vector<std::int32_t> ids;  // Every generated token, the one that ended the answer included.
   FinishReason finish_reason = FinishReason::kStop;
   Usage usage;
+  std::string reasoning;  // The thoughts that came before the text; valid UTF-8.
+  // If asked for: of each token in `ids` but those that only end or structure the text.
+  std::vector<TokenLogprob> logprobs;
 };
 
 // Errors: kInvalid: this request can never succeed. kUnavailable, kCorrupt, kInternal: this attempt failed.
@@ -110,6 +133,7 @@ using GenerationOutcome = Result<Generation>;
 struct StepEvent {
   std::string key;
   std::string text_delta;                 // Whole characters only; the deltas joined are Generation::text.
+  std::string reasoning_delta;            // As text_delta, of Generation::reasoning.
   std::vector<std::int32_t> ids;          // New tokens of this step.
   std::optional<GenerationOutcome> done;  // Set once, in the request's last event.
 };

@@ -1,7 +1,10 @@
 #include "worker/engine/loaded_model.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
+
+#include "worker/engine/reasoning.h"
 
 namespace sluice {
 namespace {
@@ -23,6 +26,17 @@ Result<const kernels::KernelSet*> choose_kernels(const std::string& name) {
                 "kernels '" + name + "' can't be used on this CPU (these can: " + usable + ")");
   }
   return chosen;
+}
+
+// Whether a rendered prompt ends with the mark that begins thoughts. Messages can't: their end is the
+// template's.
+bool opens_thoughts(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  std::string end;
+  for (std::size_t i = ids.size() - std::min<std::size_t>(ids.size(), 12); i < ids.size(); ++i)
+    end += tokenizer.token_bytes(ids[i]);
+  const std::size_t last = end.find_last_not_of(" \t\r\n");
+  return last != std::string::npos &&
+         std::string_view(end).substr(0, last + 1).ends_with(ReasoningSplitter::kOpen);
 }
 
 }  // namespace
@@ -78,6 +92,8 @@ Result<Prompt> LoadedModel::prepare(const PromptInput& input) const {
     // refuses.
     if (!ids) return fail(ErrorCode::kInvalid, ids.error().message);
     prompt.ids = std::move(*ids);
+    prompt.may_think = true;
+    prompt.thinks = opens_thoughts(tokenizer(), prompt.ids);
   }
   prompt.tokens = prompt.ids.size();
   return prompt;

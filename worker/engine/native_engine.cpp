@@ -22,8 +22,14 @@ ops::SamplerConfig sampler_config(const SamplingParams& params, Rng& rng) {
       .top_k = params.top_k,
       .top_p = params.top_p,
       .min_p = params.min_p,
+      .top_logprobs = params.logprobs ? params.top_logprobs : 0,
       .seed = params.seed ? *params.seed : (params.temperature > 0.0F ? rng.next() : 0),
   };
+}
+
+ReasoningSplitter::Begins begins(const Prompt& prompt) {
+  if (!prompt.may_think) return ReasoningSplitter::Begins::kSaying;
+  return prompt.thinks ? ReasoningSplitter::Begins::kThinking : ReasoningSplitter::Begins::kEither;
 }
 
 }  // namespace
@@ -34,7 +40,9 @@ struct NativeEngine::Sequence {
         ids(std::move(request.prompt.ids)),
         prompt_tokens(ids.size()),
         sampler(config, ids),
-        text(std::move(request.params.stop)) {}
+        text(std::move(request.params.stop)),
+        splitter(begins(request.prompt)),
+        wants_logprobs(request.params.logprobs) {}
 
   std::size_t answered() const { return ids.size() - prompt_tokens; }
   std::size_t pending() const { return ids.size() - computed; }  // Tokens not yet in the cache.
@@ -47,7 +55,11 @@ struct NativeEngine::Sequence {
   std::size_t cached = 0;               // Of the prompt: came from the cache.
   std::unique_ptr<ops::KvLease> lease;  // None: nothing is to be computed.
   ops::Sampler sampler;
-  AnswerText text;
+  AnswerText text;  // All of it, thoughts included.
+  ReasoningSplitter splitter;
+  Generation generation;  // As far as it goes.
+  const bool wants_logprobs;
+  ops::TokenLogprobs logprobs;  // Of `picked`.
   bool cancelled = false;
   bool done = false;
   std::optional<std::int32_t> picked;  // This step's token.
@@ -198,21 +210,54 @@ void NativeEngine::sample(std::span<float> logits) {
   context.pool.parallel_for(sampling_.size(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::span<float> own = logits.subspan(i * vocabulary, vocabulary);
-      sampling_[i]->broken = !ops::all_finite(own);
-      if (!sampling_[i]->broken) sampling_[i]->picked = sampling_[i]->sampler.pick(context.kernels, own);
+      sampling_[i]->broken = !context.kernels.scan(own.data(), own.size()).finite;
+      if (sampling_[i]->broken) continue;
+      ops::TokenLogprobs* const logprobs = sampling_[i]->wants_logprobs ? &sampling_[i]->logprobs : nullptr;
+      sampling_[i]->picked = sampling_[i]->sampler.pick(context.kernels, own, logprobs);
     }
   });
 }
 
+void NativeEngine::give_out(Sequence& sequence, ReasoningSplitter::Pieces pieces, StepEvent& event) {
+  event.text_delta += pieces.content;
+  event.reasoning_delta += pieces.reasoning;
+  sequence.generation.text += pieces.content;
+  sequence.generation.reasoning += pieces.reasoning;
+}
+
 void NativeEngine::finish(Sequence& sequence, FinishReason reason, StepEvent& event) {
-  event.text_delta += sequence.text.finish();
-  Generation generation;
-  generation.text = sequence.text.text();
+  give_out(sequence, sequence.splitter.push(sequence.text.finish()), event);
+  give_out(sequence, sequence.splitter.finish(), event);
+  Generation& generation = sequence.generation;
   generation.ids.assign(sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.prompt_tokens),
                         sequence.ids.end());
   generation.finish_reason = reason;
-  generation.usage = {sequence.prompt_tokens, sequence.answered(), sequence.cached};
+  generation.usage.prompt_tokens = sequence.prompt_tokens;
+  generation.usage.completion_tokens = sequence.answered();
+  generation.usage.cached_tokens = sequence.cached;
   event.done = std::move(generation);
+}
+
+void NativeEngine::note_logprob(Sequence& sequence, std::int32_t id) const {
+  const Tokenizer& tokenizer = model_->tokenizer();
+  TokenLogprob noted{std::string(tokenizer.token_bytes(id)), sequence.logprobs.logprob, {}};
+  for (const auto& [other, logprob] : sequence.logprobs.top)
+    noted.top.push_back({std::string(tokenizer.token_bytes(other)), logprob});
+  sequence.generation.logprobs.push_back(std::move(noted));
+}
+
+// Takes a token that doesn't end the answer into its text.
+void NativeEngine::take_in(Sequence& sequence, std::int32_t id, StepEvent& event) const {
+  const Tokenizer& tokenizer = model_->tokenizer();
+  const std::string_view bytes = tokenizer.token_bytes(id);
+  const bool was_thinking = sequence.splitter.thinking();
+  // Models differ in whether the marks of thoughts are control tokens.
+  const bool is_mark = bytes == ReasoningSplitter::kOpen || bytes == ReasoningSplitter::kClose;
+  if (!tokenizer.is_control(id) || is_mark) {
+    give_out(sequence, sequence.splitter.push(sequence.text.push(bytes)), event);
+    if (sequence.wants_logprobs) note_logprob(sequence, id);
+  }
+  if (was_thinking || sequence.splitter.thinking()) ++sequence.generation.usage.reasoning_tokens;
 }
 
 // Takes this step's token in. Empty: nothing to report (a piece of its prompt was computed, or not even
@@ -227,12 +272,10 @@ std::optional<StepEvent> NativeEngine::advance(Sequence& sequence) {
   } else if (sequence.broken) {
     event.done = fail(ErrorCode::kCorrupt, "the model computed numbers that are not finite");
   } else if (picked) {
-    const Tokenizer& tokenizer = model_->tokenizer();
     sequence.ids.push_back(*picked);
     event.ids.push_back(*picked);
-    const bool ends = tokenizer.is_end(*picked);
-    if (!ends && !tokenizer.is_control(*picked))
-      event.text_delta = sequence.text.push(tokenizer.token_bytes(*picked));
+    const bool ends = model_->tokenizer().is_end(*picked);
+    if (!ends) take_in(sequence, *picked, event);
     if (ends || sequence.text.stopped()) {
       finish(sequence, FinishReason::kStop, event);
     } else if (sequence.answered() == sequence.answer_tokens_max) {

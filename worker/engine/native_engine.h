@@ -22,6 +22,7 @@
 #include "worker/engine/answer_text.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/loaded_model.h"
+#include "worker/engine/reasoning.h"
 #include "worker/ops/kv_cache.h"
 #include "worker/ops/prefix_cache.h"
 #include "worker/ops/sampler.h"
@@ -68,6 +69,9 @@ class NativeEngine final : public Engine {
   void plan_step();
   void sample(std::span<float> logits);
   std::optional<StepEvent> advance(Sequence& sequence);
+  void take_in(Sequence& sequence, std::int32_t id, StepEvent& event) const;
+  void note_logprob(Sequence& sequence, std::int32_t id) const;
+  static void give_out(Sequence& sequence, ReasoningSplitter::Pieces pieces, StepEvent& event);
   void finish(Sequence& sequence, FinishReason reason, StepEvent& event);
 
   const NativeEngineConfig config_;

@@ -48,6 +48,8 @@ const KernelSet kAvx512VnniKernels = {
     .weighted_sum = float_weighted_sum<Avx512Float>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .scan = scan_numbers,
+    .sum_of_exp = sum_of_exp,
     .attention = &kAvx512Attention,
     .peaks = peaks<Vnni512>(),
 };

@@ -52,6 +52,8 @@ const KernelSet kAvxVnniKernels = {
     .weighted_sum = float_weighted_sum<Avx2Float>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .scan = scan_numbers,
+    .sum_of_exp = sum_of_exp,
     .attention = &kAvx2Attention,
     .peaks = peaks<Vnni256>(),
 };

@@ -31,9 +31,70 @@ inline float exp_approx(float x) {
   return x < -87.0F ? 0.0F : p * float_of_bits(power);
 }
 
-inline void softmax_in_place(float* x, std::size_t n) {
+// Sixteen floats at once, taken apart where registers are narrower: loops that compare aren't made vectors of
+// by compilers, because of numbers that are none.
+typedef float ManyFloats __attribute__((vector_size(64), aligned(4), may_alias));
+typedef std::uint32_t ManyWords __attribute__((vector_size(64), aligned(4), may_alias));
+constexpr std::size_t kMany = 16;
+
+inline float largest_of(const float* x, std::size_t n) {
   float largest = x[0];
-  for (std::size_t i = 1; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  std::size_t i = 0;
+  if (n >= kMany) {
+    ManyFloats best = *reinterpret_cast<const ManyFloats*>(x);
+    for (; i + kMany <= n; i += kMany) {
+      const ManyFloats some = *reinterpret_cast<const ManyFloats*>(x + i);
+      best = some > best ? some : best;
+    }
+    for (std::size_t lane = 0; lane < kMany; ++lane) largest = best[lane] > largest ? best[lane] : largest;
+  }
+  for (; i < n; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
+inline LogitScan scan_numbers(const float* x, std::size_t n) {
+  LogitScan scan;
+  std::uint32_t odd = 0;
+  std::size_t i = 0;
+  ManyWords odds{};
+  for (; i + kMany <= n; i += kMany) {
+    const ManyWords bits = *reinterpret_cast<const ManyWords*>(x + i);
+    odds |= reinterpret_cast<ManyWords>((bits & 0x7F800000U) == 0x7F800000U);
+  }
+  for (std::size_t lane = 0; lane < kMany; ++lane) odd |= odds[lane];
+  for (; i < n; ++i) odd |= (bits_of_float(x[i]) & 0x7F800000U) == 0x7F800000U ? 1 : 0;
+  scan.finite = odd == 0;
+  scan.largest = largest_of(x, n);
+  i = 0;
+  for (; i + kMany <= n; i += kMany) {
+    const ManyWords same =
+        reinterpret_cast<ManyWords>(*reinterpret_cast<const ManyFloats*>(x + i) == scan.largest);
+    std::uint32_t any = 0;
+    for (std::size_t lane = 0; lane < kMany; ++lane) any |= same[lane];
+    if (any != 0) break;
+  }
+  while (i + 1 < n && !(x[i] == scan.largest)) ++i;
+  scan.index = i;
+  return scan;
+}
+
+// Σ exp(x - largest), in eight partial sums.
+inline double sum_of_exp(const float* x, std::size_t n, float largest) {
+  double sum = 0.0;
+  constexpr std::size_t kStretch = 256;
+  for (std::size_t begin = 0; begin < n; begin += kStretch) {
+    const std::size_t end = n - begin < kStretch ? n : begin + kStretch;
+    float powers[kStretch];
+    for (std::size_t i = begin; i < end; ++i) powers[i - begin] = exp_approx(x[i] - largest);
+    float partial[8] = {};
+    for (std::size_t i = 0; i < end - begin; ++i) partial[i % 8] += powers[i];
+    for (const float part : partial) sum += static_cast<double>(part);
+  }
+  return sum;
+}
+
+inline void softmax_in_place(float* x, std::size_t n) {
+  const float largest = largest_of(x, n);
   for (std::size_t i = 0; i < n; ++i) x[i] = exp_approx(x[i] - largest);
   // Eight partial sums: more exact than one, and free of a chain of dependent additions.
   float partial[8] = {};

@@ -64,6 +64,13 @@ struct PackedMatmul {
   std::size_t y_stride = 0;
 };
 
+// What is to be known of logits before one is chosen.
+struct LogitScan {
+  float largest = 0.0F;
+  std::size_t index = 0;  // Of the largest; the first among equals.
+  bool finite = true;     // All of them; else the other two mean nothing.
+};
+
 // What the CPU can do at the most, to compare with: functions that do nothing else for a while.
 struct Peaks {
   // Return how many operations (a multiplication and an addition are two) `rounds` rounds were.
@@ -97,6 +104,11 @@ struct KernelSet {
   void (*softmax)(float* x, std::size_t n);
   // gate := gate / (1 + exp(-gate)) · up
   void (*silu_multiply)(float* gate, const float* up, std::size_t n);
+
+  // Over n ≥ 1 numbers.
+  LogitScan (*scan)(const float* x, std::size_t n);
+  // Σ exp(x - largest), over n ≥ 1 finite numbers.
+  double (*sum_of_exp)(const float* x, std::size_t n, float largest);
 
   const AttentionKernels* attention;
 

@@ -160,6 +160,8 @@ const KernelSet kPortableKernels = {
     .weighted_sum = float_weighted_sum<Portable>,
     .softmax = softmax_in_place,
     .silu_multiply = silu_multiply_in_place,
+    .scan = scan_numbers,
+    .sum_of_exp = sum_of_exp,
     .attention = &kPortableAttention,
     .peaks = peaks<PortablePanel>(),
 };

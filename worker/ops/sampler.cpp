@@ -1,9 +1,8 @@
 #include "worker/ops/sampler.h"
 
 #include <algorithm>
-#include <numeric>
-
-#include "worker/kernels/half.h"
+#include <cmath>
+#include <limits>
 
 namespace sluice::ops {
 namespace {
@@ -22,11 +21,42 @@ double seeded_uniform(std::uint64_t seed, std::uint64_t index) {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
-bool all_finite(std::span<const float> values) {
-  std::size_t bad = 0;
-  for (const float value : values)
-    bad += (kernels::bits_of_float(value) & 0x7F800000U) == 0x7F800000U ? 1 : 0;
-  return bad == 0;
+void select_largest(std::span<const float> values, std::size_t count, std::vector<Ranked>& to) {
+  to.clear();
+  count = std::min(count, values.size());
+  if (count == 0) return;
+  const auto before = [](const Ranked& a, const Ranked& b) {
+    return a.value != b.value ? a.value > b.value : a.id < b.id;
+  };
+  const auto shrink = [&] {
+    std::nth_element(to.begin(), to.begin() + static_cast<std::ptrdiff_t>(count) - 1, to.end(), before);
+    to.resize(count);
+  };
+  const std::size_t most = std::max<std::size_t>(2 * count, 128);
+  // Ids come in order, so of equals those that are in already win.
+  float bar = -std::numeric_limits<float>::infinity();
+  bool is_full = false;
+  const auto consider = [&](std::size_t i) {
+    if (is_full && !(values[i] > bar)) return;
+    to.push_back({values[i], static_cast<std::int32_t>(i)});
+    if (to.size() < most) return;
+    shrink();
+    bar = to[count - 1].value;
+    is_full = true;
+  };
+  std::size_t i = 0;
+  constexpr std::size_t kStretch = 64;
+  for (; i + kStretch <= values.size(); i += kStretch) {
+    if (is_full) {
+      std::uint32_t above = 0;
+      for (std::size_t k = 0; k < kStretch; ++k) above += values[i + k] > bar ? 1 : 0;
+      if (above == 0) continue;
+    }
+    for (std::size_t k = 0; k < kStretch; ++k) consider(i + k);
+  }
+  for (; i < values.size(); ++i) consider(i);
+  if (to.size() > count) shrink();
+  std::sort(to.begin(), to.end(), before);
 }
 
 Sampler::Sampler(const SamplerConfig& config, std::span<const std::int32_t> prompt) : config_(config) {
@@ -48,82 +78,123 @@ void Sampler::penalize(std::span<float> logits) const {
   }
 }
 
-std::int32_t Sampler::pick(const kernels::KernelSet& kernels, std::span<float> logits) {
+std::int32_t Sampler::pick(const kernels::KernelSet& kernels, std::span<float> logits,
+                           TokenLogprobs* logprobs) {
+  double all = 0.0;  // The logarithm of what probabilities are relative to.
+  if (logprobs != nullptr) {
+    raw_.assign(logits.begin(), logits.end());
+    const float largest = kernels.scan(logits.data(), logits.size()).largest;
+    all = static_cast<double>(largest) + std::log(kernels.sum_of_exp(logits.data(), logits.size(), largest));
+  }
   penalize(logits);
-  const std::int32_t id =
-      config_.temperature > 0.0F
-          ? draw(kernels, logits)
-          : static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const std::int32_t id = config_.temperature > 0.0F
+                              ? draw(kernels, logits)
+                              : static_cast<std::int32_t>(kernels.scan(logits.data(), logits.size()).index);
   if (config_.repetition_penalty != 1.0F || config_.frequency_penalty != 0.0F ||
       config_.presence_penalty != 0.0F) {
     ++answer_[id];
   }
+  if (logprobs != nullptr) {
+    const auto relative = [all](float logit) {
+      return static_cast<float>(std::min(0.0, static_cast<double>(logit) - all));
+    };
+    logprobs->logprob = relative(raw_[static_cast<std::size_t>(id)]);
+    select_largest(raw_, static_cast<std::size_t>(config_.top_logprobs), front_);
+    logprobs->top.clear();
+    for (const Ranked& likely : front_) logprobs->top.emplace_back(likely.id, relative(likely.value));
+  }
   return id;
+}
+
+// Leaves in front_ what top_k, top_p and min_p keep, the likeliest first.
+void Sampler::cut(std::span<const float> probabilities) {
+  const std::size_t all = probabilities.size();
+  const std::size_t kept_most =
+      config_.top_k > 0 ? std::min(all, static_cast<std::size_t>(config_.top_k)) : all;
+  double total = 1.0;
+  // Mostly few are kept: look at a growing front instead of sorting all. With top_k the sum of the front
+  // counts as everything.
+  for (std::size_t front = kept_most < all ? kept_most : std::min<std::size_t>(64, all);;
+       front = std::min(all, 8 * front)) {
+    select_largest(probabilities, front, front_);
+    if (kept_most < all) {
+      total = 0.0;
+      for (const Ranked& likely : front_) total += static_cast<double>(likely.value);
+    }
+    const double floor = static_cast<double>(config_.min_p) * static_cast<double>(front_.front().value);
+    double sum = 0.0;
+    std::size_t kept = 0;
+    for (; kept < front_.size(); ++kept) {
+      const double probability = static_cast<double>(front_[kept].value);
+      if (kept > 0 && (sum >= static_cast<double>(config_.top_p) * total || probability < floor)) break;
+      sum += probability;
+    }
+    if (kept == front_.size() && front < kept_most) continue;
+    front_.resize(kept);
+    return;
+  }
 }
 
 std::int32_t Sampler::draw(const kernels::KernelSet& kernels, std::span<float> logits) {
   const double uniform = seeded_uniform(config_.seed, draws_++);
   const float inverse = 1.0F / std::max(config_.temperature, 1e-4F);
-  const float largest = *std::max_element(logits.begin(), logits.end());
+  const float largest = kernels.scan(logits.data(), logits.size()).largest;
   // Relative to the largest first: a low temperature must not carry a logit out of range.
   for (float& logit : logits) logit = (logit - largest) * inverse;
   kernels.softmax(logits.data(), logits.size());
   const std::span<const float> probabilities = logits;
 
-  const std::size_t all = probabilities.size();
-  std::size_t kept =
-      config_.top_k > 0 ? std::min<std::size_t>(all, static_cast<std::size_t>(config_.top_k)) : all;
-  order_.resize(all);
-  std::iota(order_.begin(), order_.end(), 0);
-  const auto likelier = [&](std::int32_t a, std::int32_t b) {
-    const float pa = probabilities[static_cast<std::size_t>(a)];
-    const float pb = probabilities[static_cast<std::size_t>(b)];
-    return pa != pb ? pa > pb : a < b;
-  };
-  const auto probability = [&](std::size_t rank) {
-    return static_cast<double>(probabilities[static_cast<std::size_t>(order_[rank])]);
-  };
-
-  const bool cut = kept < all || config_.top_p < 1.0F || config_.min_p > 0.0F;
-  std::size_t sorted = cut ? 0 : all;  // Without a cut the order doesn't matter.
-  // The likeliest tokens are wanted, and mostly few of them: sort a growing front instead of the whole.
-  const auto sort_front = [&](std::size_t wanted) {
-    wanted = std::min(wanted, all);
-    const auto from = order_.begin() + static_cast<std::ptrdiff_t>(sorted);
-    const auto to = order_.begin() + static_cast<std::ptrdiff_t>(wanted);
-    if (to != order_.end()) std::nth_element(from, to, order_.end(), likelier);
-    std::sort(from, to, likelier);
-    sorted = wanted;
-  };
-  if (cut) {
-    if (kept < all) sort_front(kept);
-    double total = 1.0;
-    if (kept < all) {
-      total = 0.0;
-      for (std::size_t rank = 0; rank < kept; ++rank) total += probability(rank);
-    }
+  const bool is_cut = config_.top_k > 0 || config_.top_p < 1.0F || config_.min_p > 0.0F;
+  if (is_cut) {
+    cut(probabilities);
     double sum = 0.0;
-    double floor = 0.0;
-    for (std::size_t rank = 0; rank < kept; ++rank) {
-      if (rank == sorted) sort_front(std::max<std::size_t>(64, 4 * sorted));
-      if (rank == 0) floor = config_.min_p * probability(0);
-      if (rank > 0 && (sum >= config_.top_p * total || probability(rank) < floor))
-        kept = rank;
-      else
-        sum += probability(rank);
+    for (const Ranked& likely : front_) sum += static_cast<double>(likely.value);
+    double left = uniform * sum;
+    std::int32_t last =
+        front_.front().id;  // Rounding may leave a little at the end; then the last possible is it.
+    for (const Ranked& likely : front_) {
+      if (likely.value <= 0.0F) continue;
+      last = likely.id;
+      left -= static_cast<double>(likely.value);
+      if (left < 0.0) break;
+    }
+    return last;
+  }
+  // In the order of ids: first the stretch, then the one in it.
+  constexpr std::size_t kStretch = 256;
+  const std::size_t stretches = (probabilities.size() + kStretch - 1) / kStretch;
+  stretches_.resize(stretches);
+  double sum = 0.0;
+  for (std::size_t s = 0; s < stretches; ++s) {
+    const std::span<const float> own =
+        probabilities.subspan(s * kStretch, std::min(kStretch, probabilities.size() - s * kStretch));
+    double partial[8] = {};
+    std::size_t i = 0;
+    for (; i + 8 <= own.size(); i += 8) {
+      for (std::size_t lane = 0; lane < 8; ++lane) partial[lane] += static_cast<double>(own[i + lane]);
+    }
+    for (; i < own.size(); ++i) partial[0] += static_cast<double>(own[i]);
+    stretches_[s] = ((partial[0] + partial[4]) + (partial[2] + partial[6])) +
+                    ((partial[1] + partial[5]) + (partial[3] + partial[7]));
+    sum += stretches_[s];
+  }
+  double left = uniform * sum;
+  for (std::size_t s = 0; s < stretches; ++s) {
+    if (left >= stretches_[s] && s + 1 < stretches) {
+      left -= stretches_[s];
+      continue;
+    }
+    const std::size_t end = std::min(probabilities.size(), (s + 1) * kStretch);
+    for (std::size_t i = s * kStretch; i < end; ++i) {
+      if (probabilities[i] <= 0.0F) continue;
+      left -= static_cast<double>(probabilities[i]);
+      if (left < 0.0) return static_cast<std::int32_t>(i);
     }
   }
-  double sum = 0.0;
-  for (std::size_t rank = 0; rank < kept; ++rank) sum += probability(rank);
-  double left = uniform * sum;
-  std::size_t last = 0;  // Rounding may leave a little at the end; then the last possible one is it.
-  for (std::size_t rank = 0; rank < kept; ++rank) {
-    if (probability(rank) <= 0.0) continue;
-    last = rank;
-    left -= probability(rank);
-    if (left < 0.0) break;
-  }
-  return order_[last];
+  // Rounding left a little at the end: the last possible one.
+  std::size_t last = probabilities.size() - 1;
+  while (last > 0 && probabilities[last] <= 0.0F) --last;
+  return static_cast<std::int32_t>(last);
 }
 
 }  // namespace sluice::ops

@@ -9,6 +9,7 @@
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "worker/kernels/kernels.h"
@@ -24,30 +25,50 @@ struct SamplerConfig {
   int top_k = 0;             // Keeps the k likeliest; 0: all.
   float top_p = 1.0F;        // Keeps the fewest likeliest whose probabilities reach this sum.
   float min_p = 0.0F;        // Keeps those at least this fraction as likely as the likeliest.
+  int top_logprobs = 0;      // How many of the likeliest pick() names where it is asked for logprobs.
   std::uint64_t seed = 0;
 };
+
+// Logarithms of probabilities by the logits as they came: before penalties, temperature and cuts.
+struct TokenLogprobs {
+  float logprob = 0.0F;                             // Of the pick.
+  std::vector<std::pair<std::int32_t, float>> top;  // The likeliest first, the lowest id among equals.
+};
+
+struct Ranked {
+  float value = 0.0F;
+  std::int32_t id = 0;
+};
+
+// The `count` largest, the largest first and the lowest id first among equals; at most all of them. One pass,
+// and little more than its reading where few are wanted of many.
+void select_largest(std::span<const float> values, std::size_t count, std::vector<Ranked>& to);
 
 class Sampler {
  public:
   Sampler(const SamplerConfig& config, std::span<const std::int32_t> prompt);
 
-  // Logits must be finite; they are changed. The pick counts as seen from now on.
-  std::int32_t pick(const kernels::KernelSet& kernels, std::span<float> logits);
+  // Logits must be finite; they are changed. The pick counts as seen from now on. Where `logprobs` is given
+  // it is filled in.
+  std::int32_t pick(const kernels::KernelSet& kernels, std::span<float> logits,
+                    TokenLogprobs* logprobs = nullptr);
 
  private:
   void penalize(std::span<float> logits) const;
   std::int32_t draw(const kernels::KernelSet& kernels, std::span<float> logits);
+  void cut(std::span<const float> probabilities);
 
   SamplerConfig config_;
   std::unordered_set<std::int32_t> prompt_;                 // Kept only if the repetition penalty is on.
   std::unordered_map<std::int32_t, std::uint32_t> answer_;  // Times picked; kept if any penalty is on.
   std::uint64_t draws_ = 0;
-  std::vector<std::int32_t> order_;
+  // Working memory.
+  std::vector<Ranked> front_;
+  std::vector<float> raw_;
+  std::vector<double> stretches_;
 };
 
 // Number `index` of the seed's sequence, evenly distributed in [0, 1).
 double seeded_uniform(std::uint64_t seed, std::uint64_t index);
-
-bool all_finite(std::span<const float> values);
 
 }  // namespace sluice::ops

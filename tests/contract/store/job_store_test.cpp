@@ -130,7 +130,8 @@ class JobStoreContract : public ::testing::Test {
     return results ? results->front() : EndingResult{};
   }
   EndingResult succeed(const TaskRef& ref, const std::string& text = "85") {
-    return finish(Ending{ref, kWorker, Succeeded{JobResult{text, "", "stop", 7, 3}}});
+    return finish(Ending{ref, kWorker,
+                         Succeeded{JobResult{text, "a thought", "stop", 7, 3, 5, 2, R"({"content":[]})"}}});
   }
   EndingResult fail_with(const TaskRef& ref, bool permanent) {
     return finish(

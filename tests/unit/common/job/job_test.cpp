@@ -62,7 +62,9 @@ TEST(JobJson, HasEveryMemberOfTheContract) {
     "status": "succeeded", "attempt": 2, "generation": 1, "priority": "normal", "created_at": 1700000000,
     "started_at": 1700000001, "finished_at": 1700000002, "expires_at": 1700003600, "metadata": {"order": "42"},
     "result": {"text": "85 🎉", "reasoning_content": null, "finish_reason": "stop",
-               "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17}},
+               "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17,
+                         "prompt_tokens_details": {"cached_tokens": 0},
+                         "completion_tokens_details": {"reasoning_tokens": 0}}},
     "error": null})"));
 }
 
@@ -92,6 +94,31 @@ TEST(JobCache, RoundTripsResultAndError) {
   const auto other = job_from_cache(job_to_cache(failed));
   ASSERT_TRUE(other.has_value());
   EXPECT_EQ(other->error, failed.error);
+}
+
+TEST(JobCache, KeepsWhatWasAskedForBesides) {
+  Job job = finished_job();
+  job.result->reasoning_content = "hm";
+  job.result->cached_tokens = 12;
+  job.result->reasoning_tokens = 2;
+  job.result->logprobs_json = R"({"content":[{"bytes":[56],"logprob":-0.5,"token":"8","top_logprobs":[]}]})";
+  const auto json = job_to_json(job);
+  EXPECT_EQ(json["result"]["logprobs"]["content"][0]["token"], "8");
+  EXPECT_EQ(json["result"]["usage"]["prompt_tokens_details"]["cached_tokens"], 12);
+  EXPECT_EQ(json["result"]["usage"]["completion_tokens_details"]["reasoning_tokens"], 2);
+  const auto copy = job_from_cache(job_to_cache(job));
+  ASSERT_TRUE(copy.has_value());
+  EXPECT_EQ(copy->result, job.result);
+  EXPECT_FALSE(job_to_json(finished_job())["result"].contains("logprobs"));
+}
+
+TEST(JobCache, ReadsACopyOfAVersionThatKnewLess) {
+  auto old = nlohmann::json::parse(job_to_cache(finished_job()));
+  old["result"]["usage"].erase("prompt_tokens_details");
+  old["result"]["usage"].erase("completion_tokens_details");
+  const auto copy = job_from_cache(old.dump());
+  ASSERT_TRUE(copy.has_value());
+  EXPECT_EQ(copy->result, finished_job().result);
 }
 
 TEST(JobCache, AnythingElseIsCorrupt) {

@@ -22,6 +22,8 @@ JobRequest full() {
   request.parameters.presence_penalty = -1;
   request.parameters.frequency_penalty = 0.5;
   request.parameters.repetition_penalty = 1.1;
+  request.parameters.logprobs = true;
+  request.parameters.top_logprobs = 5;
   request.parameters.fault = RequestFault{RequestFaultKind::kSlow, 3, 1500};
   return request;
 }
@@ -40,7 +42,7 @@ TEST(StoredRequest, HoldsEveryDefault) {
   const json text = json::parse(job_request_to_json(request));
   EXPECT_EQ(text["raw"], false);
   for (const char* name : {"max_tokens", "temperature", "top_p", "top_k", "min_p", "presence_penalty",
-                           "frequency_penalty", "repetition_penalty"}) {
+                           "frequency_penalty", "repetition_penalty", "logprobs", "top_logprobs"}) {
     EXPECT_TRUE(text["parameters"].contains(name)) << name;
   }
   EXPECT_FALSE(text.contains("messages"));

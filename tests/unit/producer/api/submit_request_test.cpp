@@ -109,7 +109,9 @@ TEST_F(SubmitRequest, EverythingThatMayBeGivenIsTaken) {
                 {"stop", {"\n", "END"}},
                 {"presence_penalty", -2},
                 {"frequency_penalty", 0.5},
-                {"repetition_penalty", 1.1}}}});
+                {"repetition_penalty", 1.1},
+                {"logprobs", true},
+                {"top_logprobs", 3}}}});
   EXPECT_THAT(spec.request.messages,
               ElementsAre(RequestMessage{"system", "Be brief."}, RequestMessage{"user", "Hi\nyou"},
                           RequestMessage{"assistant", ""}));
@@ -123,6 +125,8 @@ TEST_F(SubmitRequest, EverythingThatMayBeGivenIsTaken) {
   expected.presence_penalty = -2;
   expected.frequency_penalty = 0.5;
   expected.repetition_penalty = 1.1;
+  expected.logprobs = true;
+  expected.top_logprobs = 3;
   EXPECT_EQ(spec.request.parameters, expected);
   EXPECT_EQ(spec.priority, Priority::kLow);
   EXPECT_EQ(spec.callback_url, "https://example.com:8443/hook?x=1");
@@ -192,6 +196,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadField{"TopKFraction", R"("parameters": {"top_k": 1.5})", "parameters.top_k: invalid_type"},
         BadField{"TopKNegative", R"("parameters": {"top_k": -1})", "parameters.top_k: out_of_range"},
         BadField{"MinPOne", R"("parameters": {"min_p": 1})", "parameters.min_p: out_of_range"},
+        BadField{"LogprobsNumber", R"("parameters": {"logprobs": 1})", "parameters.logprobs: invalid_type"},
+        BadField{"TopLogprobsMany", R"("parameters": {"logprobs": true, "top_logprobs": 21})",
+                 "parameters.top_logprobs: out_of_range"},
+        BadField{"TopLogprobsAlone", R"("parameters": {"top_logprobs": 2})",
+                 "parameters.top_logprobs: invalid_value"},
         BadField{"SeedFraction", R"("parameters": {"seed": 1.5})", "parameters.seed: invalid_type"},
         BadField{"SeedHuge", R"("parameters": {"seed": 9223372036854775808})",
                  "parameters.seed: out_of_range"},

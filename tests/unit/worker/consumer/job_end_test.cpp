@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/unit/worker/batcher/scripted_engine.h"
 #include "worker/consumer/held_jobs.h"
 
@@ -12,6 +14,7 @@ ClaimedJob claimed(const std::string& request_json, int lapsed = 0) {
   ClaimedJob job;
   job.ref = {JobId{"job_x"}, 2, 3};
   job.model = "m";
+  job.tenant.value = "t";
   job.request_json = request_json;
   job.lapsed_starts = lapsed;
   return job;
@@ -51,6 +54,25 @@ TEST(EndOf, AGenerationBecomesTheResultThatClientsSee) {
   EXPECT_EQ(result, (JobResult{"text", "", "length", 5, 2}));
 }
 
+TEST(EndOf, ThoughtsLogprobsAndDetailsOfUsageComeAlong) {
+  Generation generation;
+  generation.text = "é";
+  generation.reasoning = "hm";
+  generation.usage = {.prompt_tokens = 9, .completion_tokens = 4, .cached_tokens = 8, .reasoning_tokens = 2};
+  generation.logprobs = {{"\xC3", -0.5F, {{"\xC3", -0.5F}, {"x", -1.0F}}}, {"\xA9", 0.0F, {}}};
+  Completion completion;
+  completion.how = std::move(generation);
+  const JobEnd end = end_of(std::move(completion));
+  const JobResult& result = std::get<Succeeded>(end.how).result;
+  EXPECT_EQ(result.reasoning_content, "hm");
+  EXPECT_EQ(result.cached_tokens, 8);
+  EXPECT_EQ(result.reasoning_tokens, 2);
+  EXPECT_EQ(nlohmann::json::parse(result.logprobs_json), nlohmann::json::parse(R"({"content": [
+    {"token": "\ufffd", "logprob": -0.5, "bytes": [195], "top_logprobs": [
+      {"token": "\ufffd", "logprob": -0.5, "bytes": [195]}, {"token": "x", "logprob": -1.0, "bytes": [120]}]},
+    {"token": "\ufffd", "logprob": 0.0, "bytes": [169], "top_logprobs": []}]})"));
+}
+
 TEST(EndOf, GivenBackIsReleasedAndCancelledIsDropped) {
   EXPECT_TRUE(std::holds_alternative<Released>(end_of({"k", GivenBack{}}).how));
   EXPECT_TRUE(std::holds_alternative<Dropped>(end_of({"k", Cancelled{}}).how));
@@ -62,7 +84,7 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   const auto work =
       prepare_work(engine, claimed(R"({"prompt":"hello","parameters":{"max_tokens":7,"temperature":0.5,
       "top_p":0.9,"top_k":3,"min_p":0.1,"seed":11,"stop":["x"],"presence_penalty":0.25,"frequency_penalty":0.5,
-      "repetition_penalty":1.5,"fault":"slow","fault_ms":40,"fault_attempts":2}})",
+      "repetition_penalty":1.5,"logprobs":true,"top_logprobs":2,"fault":"slow","fault_ms":40,"fault_attempts":2}})",
                                    1));
   ASSERT_TRUE(work.has_value()) << work.error().message;
   EXPECT_EQ(work->request.key, start_key({JobId{"job_x"}, 2, 3}));
@@ -80,6 +102,9 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   EXPECT_FLOAT_EQ(params.presence_penalty, 0.25F);
   EXPECT_FLOAT_EQ(params.frequency_penalty, 0.5F);
   EXPECT_FLOAT_EQ(params.repetition_penalty, 1.5F);
+  EXPECT_TRUE(params.logprobs);
+  EXPECT_EQ(params.top_logprobs, 2);
+  EXPECT_EQ(work->request.scope, "t");
   ASSERT_TRUE(work->request.fault.has_value());
   EXPECT_EQ(work->request.fault->kind, FaultKind::kSlow);
   EXPECT_EQ(work->request.fault->ms, 40);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -333,6 +334,51 @@ TEST_F(Native, EvictionNeverChangesAnAnswer) {
   for (const auto& [key, generation] : expected) EXPECT_EQ(ended.at(key).outcome->ids, generation.ids) << key;
   EXPECT_GT(engine->load().kv_pages_evicted, 0U);
   EXPECT_EQ(engine->load().kv_tokens_free, 26 * 32U);
+}
+
+TEST_F(Native, ThoughtsAreToldApartFromWhatIsSaid) {
+  const Generation whole = run_one(*engine_, chat(*engine_, "a", "Who are you?"));
+  EXPECT_TRUE(whole.reasoning.empty());
+  EXPECT_EQ(whole.usage.reasoning_tokens, 0U);
+  // As if the template had opened them: this model never closes them.
+  GenerationRequest request = chat(*engine_, "a", "Who are you?");
+  EXPECT_TRUE(request.prompt.may_think);
+  EXPECT_FALSE(request.prompt.thinks);
+  request.prompt.thinks = true;
+  const Generation thought = run_one(*engine_, std::move(request));
+  EXPECT_EQ(thought.ids, whole.ids);
+  EXPECT_EQ(thought.reasoning, whole.text);
+  EXPECT_EQ(thought.text, "");
+  EXPECT_EQ(thought.usage.reasoning_tokens, thought.ids.size() - 1);  // All but the end.
+}
+
+TEST_F(Native, LogprobsTellHowLikelyEachTokenWas) {
+  SamplingParams params;
+  params.logprobs = true;
+  params.top_logprobs = 3;
+  const Generation greedy = run_one(*engine_, chat(*engine_, "a", "Who are you?", params));
+  ASSERT_EQ(greedy.logprobs.size(), greedy.ids.size() - 1);  // All but the end.
+  std::string text;
+  for (const TokenLogprob& token : greedy.logprobs) {
+    text += token.bytes;
+    ASSERT_EQ(token.top.size(), 3U);
+    EXPECT_EQ(token.top[0].bytes, token.bytes);
+    EXPECT_EQ(token.top[0].logprob, token.logprob);
+    EXPECT_GE(token.top[0].logprob, token.top[1].logprob);
+    double sum = 0.0;
+    for (const TokenLogprob::Likely& likely : token.top) sum += std::exp(static_cast<double>(likely.logprob));
+    EXPECT_LE(sum, 1.0001);
+    EXPECT_LE(token.logprob, 0.0F);
+  }
+  EXPECT_EQ(text, greedy.text);
+  params.top_logprobs = 0;
+  params.temperature = 1.5F;
+  params.seed = 3;
+  const Generation drawn = run_one(*engine_, chat(*engine_, "a", "Who are you?", params));
+  EXPECT_FALSE(drawn.logprobs.empty());
+  EXPECT_TRUE(drawn.logprobs[0].top.empty());
+  params.logprobs = false;
+  EXPECT_TRUE(run_one(*engine_, chat(*engine_, "a", "Who are you?", params)).logprobs.empty());
 }
 
 TEST_F(Native, TheContextCapsTheAnswer) {

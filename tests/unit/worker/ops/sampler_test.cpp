@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -161,10 +162,108 @@ TEST(Sampler, PresenceOnceFrequencyForEachTimeAndOnlyTheAnswer) {
   EXPECT_EQ(pick(frequency, {1.0F, 0.2F}), 1);  // 0.0, 0.2
 }
 
-TEST(AllFinite, SeesInfinityAndNan) {
-  EXPECT_TRUE(all_finite(std::vector<float>{0.0F, -3e38F, 1e-45F}));
-  EXPECT_FALSE(all_finite(std::vector<float>{0.0F, std::numeric_limits<float>::infinity()}));
-  EXPECT_FALSE(all_finite(std::vector<float>{std::numeric_limits<float>::quiet_NaN(), 0.0F}));
+// Around every length at which the kernels change their loops.
+TEST(LogitScan, FindsTheFirstLargestAndWhatIsNoNumber) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0.0F, 3.0F);
+  for (const kernels::KernelSet* set : kernels::kernel_sets()) {
+    for (const std::size_t n : {1, 2, 15, 16, 17, 31, 32, 33, 100, 1000}) {
+      std::vector<float> x(n);
+      for (float& value : x) value = std::round(normal(random));  // With equals.
+      const auto largest = std::max_element(x.begin(), x.end());
+      kernels::LogitScan scan = set->scan(x.data(), n);
+      EXPECT_TRUE(scan.finite);
+      EXPECT_EQ(scan.largest, *largest);
+      EXPECT_EQ(scan.index, static_cast<std::size_t>(largest - x.begin()));
+      double sum = 0.0;
+      for (const float value : x) sum += std::exp(static_cast<double>(value) - static_cast<double>(*largest));
+      EXPECT_NEAR(set->sum_of_exp(x.data(), n, *largest), sum, 1e-6 * sum);
+      for (const std::size_t at : {std::size_t{0}, n / 2, n - 1}) {
+        for (const float odd :
+             {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+              std::numeric_limits<float>::quiet_NaN()}) {
+          std::vector<float> spoiled = x;
+          spoiled[at] = odd;
+          EXPECT_FALSE(set->scan(spoiled.data(), n).finite);
+        }
+      }
+    }
+    const std::vector<float> edges{0.0F, -3e38F, 1e-45F};
+    EXPECT_TRUE(set->scan(edges.data(), edges.size()).finite);
+  }
+}
+
+TEST(SelectLargest, EqualsSortingAll) {
+  std::mt19937 random(5);
+  for (const std::size_t n : {1, 3, 63, 64, 65, 1000, 5000}) {
+    std::vector<float> x(n);
+    for (float& value : x) value = static_cast<float>(random() % (n / 2 + 1));
+    std::vector<Ranked> all;
+    for (std::size_t i = 0; i < n; ++i) all.push_back({x[i], static_cast<std::int32_t>(i)});
+    std::stable_sort(all.begin(), all.end(),
+                     [](const Ranked& a, const Ranked& b) { return a.value > b.value; });
+    for (const std::size_t count :
+         {std::size_t{0}, std::size_t{1}, std::size_t{5}, std::size_t{70}, n / 2, n, n + 9}) {
+      std::vector<Ranked> got;
+      select_largest(x, count, got);
+      ASSERT_EQ(got.size(), std::min(count, n));
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        ASSERT_EQ(got[i].id, all[i].id);
+        ASSERT_EQ(got[i].value, all[i].value);
+      }
+    }
+  }
+}
+
+// A large vocabulary with most of its weight on many tokens: cuts need a long front.
+TEST(Sampler, CutsOfFlatDistributionsKeepWhatTheySay) {
+  std::vector<double> p(20000);
+  double all = 0.0;
+  for (std::size_t i = 0; i < p.size(); ++i)
+    all += p[i] = 1.0 / (100.0 + static_cast<double>((i * 7919) % p.size()));
+  for (double& each : p) each /= all;
+  std::vector<double> sorted = p;
+  std::sort(sorted.rbegin(), sorted.rend());
+  double sum = 0.0;
+  std::size_t kept = 0;
+  while (sum < 0.9) sum += sorted[kept++];
+  ASSERT_GT(kept, 5000U);
+  const double least = sorted[kept - 1];
+  Sampler top_p({.temperature = 1.0F, .top_p = 0.9F, .seed = 3}, {});
+  Sampler min_p({.temperature = 1.0F, .min_p = 0.02F, .seed = 3}, {});
+  Sampler top_k({.temperature = 1.0F, .top_k = 4000, .seed = 3}, {});
+  Sampler free({.temperature = 1.0F, .seed = 3}, {});
+  std::size_t rare = 0;
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_GE(p[static_cast<std::size_t>(pick(top_p, logs(p)))], least * 0.999);
+    EXPECT_GE(p[static_cast<std::size_t>(pick(min_p, logs(p)))], 0.02 * sorted[0] * 0.999);
+    EXPECT_GE(p[static_cast<std::size_t>(pick(top_k, logs(p)))], sorted[3999] * 0.999);
+    rare += p[static_cast<std::size_t>(pick(free, logs(p)))] < least ? 1 : 0;
+  }
+  EXPECT_NEAR(static_cast<double>(rare) / 300, 0.1, 0.06);
+}
+
+TEST(Sampler, LogprobsAreThoseOfTheModelWhateverIsDoneToTheLogits) {
+  const std::vector<double> p{0.1, 0.4, 0.05, 0.4, 0.05};
+  Sampler sampler({.repetition_penalty = 2.0F,
+                   .presence_penalty = 5.0F,
+                   .temperature = 0.7F,
+                   .top_k = 2,
+                   .top_logprobs = 3,
+                   .seed = 1},
+                  std::vector<std::int32_t>{1});
+  for (int i = 0; i < 5; ++i) {
+    TokenLogprobs got;
+    std::vector<float> logits = logs(p);
+    for (float& logit : logits) logit += 7.0F;
+    const std::int32_t id = sampler.pick(kernel_set(), logits, &got);
+    EXPECT_NEAR(got.logprob, std::log(p[static_cast<std::size_t>(id)]), 1e-5);
+    ASSERT_EQ(got.top.size(), 3U);
+    EXPECT_EQ(got.top[0].first, 1);
+    EXPECT_EQ(got.top[1].first, 3);
+    EXPECT_EQ(got.top[2].first, 0);
+    EXPECT_NEAR(got.top[2].second, std::log(0.1), 1e-5);
+  }
 }
 
 }  // namespace
