@@ -9,9 +9,10 @@
 //   kExhausted       the window is full, or the broker refused it (nack: a queue at its limit): retry later
 //   kUnavailable     not connected, or the broker has blocked publishers (memory or disk alarm): not sent
 //   kDeadline        the deadline passed before it was sent
-//   kOutcomeUnknown  sent, but unconfirmed at the deadline or when the connection was lost. A publish past
-//   its
-//                    deadline closes the connection, so the outcome of all others in flight is unknown too.
+//   kOutcomeUnknown  sent, but unconfirmed at the deadline or when the connection was lost. If the broker
+//   confirmed
+//                    nothing at all since it was sent, the connection is closed, and the outcome of all
+//                    others in flight is unknown too.
 //   kInvalid         a name longer than AMQP's 255 bytes
 //   kCancelled       stop() was called before it was sent
 #pragma once
