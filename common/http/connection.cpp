@@ -62,22 +62,26 @@ struct Connection::Exchange final : public Responder::Sink {
   Responder make_responder() {
     Responder responder(self.lock());
     bool cancel = false;
+    bool no_more = false;
     {
       MutexLock lock(mutex);
       canceller = responder.canceller();
       cancel = left;
+      no_more = gone;
     }
-    if (cancel) responder.canceller().cancel();
+    if (cancel) responder.canceller().cancel(no_more);
     return responder;
   }
-  void client_left() {
+  // `no_more`: the connection is gone; else the client has only ended its side.
+  void client_left(bool no_more) {
     Responder::Canceller running;
     {
       MutexLock lock(mutex);
       left = true;
+      gone = gone || no_more;
       running = canceller;
     }
-    running.cancel();
+    running.cancel(no_more);
   }
 
   // Written before the request leaves the strand, read only from then on.
@@ -93,6 +97,7 @@ struct Connection::Exchange final : public Responder::Sink {
   std::shared_ptr<Connection> connection GUARDED_BY(mutex);
   Responder::Canceller canceller GUARDED_BY(mutex);
   bool left GUARDED_BY(mutex) = false;
+  bool gone GUARDED_BY(mutex) = false;
 };
 
 namespace {
@@ -224,7 +229,7 @@ void Connection::on_end_of_input() {
   input_ended_ = true;
   if (state_ != State::kHandler && state_ != State::kGate) return;
   core_->metrics.clients_left.add();
-  exchange_->client_left();
+  exchange_->client_left(false);
 }
 
 void Connection::advance() {
@@ -334,7 +339,7 @@ void Connection::begin_exchange(ParsedHead parsed) {
   exchange.framing = parsed.framing;
   exchange.method = parsed.head.method;
   exchange.request_id = core_->next_request_id();
-  if (input_ended_) exchange.client_left();
+  if (input_ended_) exchange.client_left(false);
   static_cast<RequestHead&>(exchange.request) = std::move(parsed.head);
   Request& request = exchange.request;
   request.id = exchange.request_id;
@@ -592,7 +597,7 @@ void Connection::close() {
   core_->release_body(std::exchange(body_reserved_, 0));
   if (exchange_) {
     if (unanswered && !input_ended_) core_->metrics.clients_left.add();
-    if (unanswered) exchange_->client_left();
+    if (unanswered) exchange_->client_left(true);
     exchange_->detach();
     exchange_.reset();
   }

@@ -18,6 +18,7 @@ struct Responder::State {
   Mutex mutex;
   bool answered GUARDED_BY(mutex) = false;
   bool cancelled GUARDED_BY(mutex) = false;
+  bool gone GUARDED_BY(mutex) = false;
   std::function<void()> left GUARDED_BY(mutex);
 };
 
@@ -47,6 +48,11 @@ bool Responder::cancelled() const {
   return state_->cancelled;
 }
 
+bool Responder::gone() const {
+  MutexLock lock(state_->mutex);
+  return state_->gone;
+}
+
 void Responder::on_disconnect(std::function<void()> callback) const {
   {
     MutexLock lock(state_->mutex);
@@ -65,13 +71,15 @@ Responder::Canceller Responder::canceller() const {
   return canceller;
 }
 
-void Responder::Canceller::cancel() const {
+void Responder::Canceller::cancel(bool gone) const {
   const std::shared_ptr<State> state = state_.lock();
   if (!state) return;
   std::function<void()> left;
   {
     MutexLock lock(state->mutex);
-    if (state->answered || state->cancelled) return;
+    if (state->answered) return;
+    state->gone = state->gone || gone;
+    if (state->cancelled) return;
     state->cancelled = true;
     left = std::move(state->left);
     state->left = nullptr;

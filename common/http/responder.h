@@ -26,20 +26,22 @@ class Responder {
   // False: an answer was given before, this one is dropped.
   bool send(Response response) const;
   bool answered() const;
-  // The client has left, has shut down its sending side (some do so and wait for the answer: send one if it
-  // costs little), or the server gives up at stop. A long poll or a queued submit looks here before it spends
-  // work. What is already durable stays so.
+  // The client has left, has shut down its sending side (it may still wait for the answer: send the best one
+  // that is at hand), or the server gives up at stop. A long poll looks here before it waits on.
   bool cancelled() const;
+  // The connection is gone: nobody can read an answer. Work that only an answer is for may be dropped.
+  bool gone() const;
   // `callback` runs once when cancelled() becomes true, at once if it is already; never after an answer was
   // sent. It runs on a server thread and must not block. One callback for each request: a second replaces the
   // first.
   void on_disconnect(std::function<void()> callback) const;
 
-  // Tells the responder that the client has left, without keeping it from being dropped.
+  // Tells the responder that the client has left or, with `gone`, that the connection is no more; without
+  // keeping it from being dropped.
   class Canceller {
    public:
     Canceller() = default;
-    void cancel() const;
+    void cancel(bool gone) const;
 
    private:
     friend class Responder;

@@ -41,8 +41,8 @@ TEST(Responder, LeavingIsToldOnceAndOnlyBeforeTheAnswer) {
   const Responder responder(std::make_shared<Recorder>());
   int told = 0;
   responder.on_disconnect([&] { ++told; });
-  responder.canceller().cancel();
-  responder.canceller().cancel();
+  responder.canceller().cancel(false);
+  responder.canceller().cancel(false);
   EXPECT_EQ(told, 1);
   EXPECT_TRUE(responder.cancelled());
   responder.on_disconnect([&] { ++told; });  // At once: it has happened.
@@ -52,9 +52,19 @@ TEST(Responder, LeavingIsToldOnceAndOnlyBeforeTheAnswer) {
   const Responder answered(std::make_shared<Recorder>());
   answered.on_disconnect([&] { ++told; });
   answered.send(Response::empty(204));
-  answered.canceller().cancel();
+  answered.canceller().cancel(false);
   EXPECT_FALSE(answered.cancelled());
   EXPECT_EQ(told, 2);
+}
+
+TEST(Responder, WhoEndsOnlyItsSideIsNotGone) {
+  const Responder responder(std::make_shared<Recorder>());
+  responder.canceller().cancel(false);
+  EXPECT_TRUE(responder.cancelled());
+  EXPECT_FALSE(responder.gone());
+  responder.canceller().cancel(true);
+  EXPECT_TRUE(responder.gone());
+  EXPECT_TRUE(responder.send(Response::empty(204)));
 }
 
 TEST(Responder, ACancellerKeepsNothingAlive) {
@@ -65,8 +75,8 @@ TEST(Responder, ACancellerKeepsNothingAlive) {
     canceller = responder.canceller();
   }
   EXPECT_EQ(sink->answers.size(), 1u);
-  canceller.cancel();
-  Responder::Canceller().cancel();
+  canceller.cancel(true);
+  Responder::Canceller().cancel(true);
 }
 
 TEST(Responder, ACallbackThatHoldsTheResponderIsLetGoByTheAnswer) {
@@ -88,7 +98,7 @@ TEST(Responder, ManyThreadsGiveOneAnswer) {
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([&, responder] {
-        responder.canceller().cancel();
+        responder.canceller().cancel(false);
         if (responder.send(Response::empty(204))) ++sent;
       });
     }

@@ -281,6 +281,10 @@ TEST_F(ServerTest, AClientThatLeavesALongPollIsNoticed) {
   {
     std::lock_guard lock(waits_mutex_);
     for (const Responder& responder : waits_) EXPECT_TRUE(responder.cancelled());
+    // The end of input alone says nothing about reading.
+    const auto gone =
+        std::count_if(waits_.begin(), waits_.end(), [](const Responder& r) { return r.gone(); });
+    EXPECT_EQ(gone, 1);
   }
   EXPECT_EQ(metric("sluice_http_clients_left_total"), 2);
 }
