@@ -216,15 +216,14 @@ void Completer::answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& 
       outcome = job_state_name(answers[i].job->state);
     }
     metrics_.jobs.with({outcome}).add();
-    if (answers[i].job) ended.push_back(std::move(*answers[i].job));
+    BatchId batch;
+    if (answers[i].job) {
+      batch = answers[i].job->batch_id;
+      ended.push_back(std::move(*answers[i].job));
+    }
     const auto job = held_.remove(ends[i].key);
     if (!job->acked) tags.push_back(job->tag);
-    const Log log = log_.with({{"job_id", job->ref.id.value}, {"attempt", job->ref.attempt}});
-    if (const auto* failed = std::get_if<Failed>(&ends[i].how)) {
-      log.info("job_failed", {{"outcome", outcome}, {"code", failed->error.code}});
-    } else {
-      log.debug("job_ended", {{"outcome", outcome}});
-    }
+    log_end(*job, ends[i].how, outcome, batch);
   }
   on_settled_();
   if (!ended.empty()) {
@@ -235,6 +234,17 @@ void Completer::answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& 
   }
   SLUICE_FAILPOINT("worker.after_redis");
   ack(std::move(tags));
+}
+
+void Completer::log_end(const HeldJob& job, const decltype(JobEnd::how)& how, std::string_view outcome,
+                        const BatchId& batch) const {
+  Log log = log_.with({{"job_id", job.ref.id.value}, {"attempt", job.ref.attempt}, {"outcome", outcome}});
+  if (!batch.value.empty()) log = log.with({{"batch_id", batch.value}});
+  if (const auto* failed = std::get_if<Failed>(&how)) {
+    log.info("job_failed", {{"code", failed->error.code}});
+  } else {
+    log.info("job_ended");
+  }
 }
 
 void Completer::ack(std::vector<DeliveryTag> tags) {

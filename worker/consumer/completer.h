@@ -63,6 +63,8 @@ class Completer {
   void write(std::vector<JobEnd>&& ends, std::vector<JobEnd>& unanswered);
   void answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& answers);
   void refuse(JobEnd&& end, const Error& error, std::vector<JobEnd>& unanswered);
+  void log_end(const HeldJob& job, const decltype(JobEnd::how)& how, std::string_view outcome,
+               const BatchId& batch) const;
   void ack(std::vector<DeliveryTag> tags);
 
   const CompleterConfig config_;

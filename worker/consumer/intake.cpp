@@ -69,7 +69,22 @@ Duration Intake::run_once() {
   if (now < retry_at_) return retry_at_ - now;
   if (held_.size() == 0) alone_ = false;
   if (alone_) return kIdle;
-  return isolated_.empty() ? claim_waiting() : claim_isolated();
+  end_isolation_round();
+  return isolating() ? claim_isolated() : claim_waiting();
+}
+
+bool Intake::isolating() const {
+  return !isolated_.empty() && clock_.steady_now() >= round_at_;
+}
+
+// Between two isolated jobs: has the round lasted long enough?
+void Intake::end_isolation_round() {
+  if (!round_began_) return;
+  const SteadyTime now = clock_.steady_now();
+  const SteadyTime::duration took = now - *round_began_;
+  if (!isolated_.empty() && took < config_.isolation_round_max) return;
+  if (!isolated_.empty()) round_at_ = now + took;
+  round_began_.reset();
 }
 
 void Intake::receive() {
@@ -123,7 +138,7 @@ Duration Intake::claim_waiting() {
   std::deque<TaskDelivery> again(std::make_move_iterator(started), std::make_move_iterator(taken.end()));
   taken.erase(started, taken.end());
   Claiming claimed = taken.empty() ? Claiming::kDone : claim(taken);
-  while (claimed == Claiming::kDone && !again.empty() && isolated_.empty() && !alone_) {
+  while (claimed == Claiming::kDone && !again.empty() && !isolating() && !alone_) {
     taken.assign(1, std::move(again.front()));
     again.pop_front();
     claimed = claim(taken);
@@ -140,6 +155,7 @@ Duration Intake::claim_waiting() {
 
 Duration Intake::claim_isolated() {
   if (held_.size() > 0) return kIdle;
+  if (!round_began_) round_began_ = clock_.steady_now();
   std::vector<TaskDelivery> one(1, isolated_.front());
   if (claim(one) == Claiming::kStoreDown) return back_off();
   backoff_.reset();
@@ -163,7 +179,7 @@ Intake::Claiming Intake::claim(std::vector<TaskDelivery>& deliveries) {
   for (const TaskDelivery& delivery : deliveries) by_start[start_key(next_start(delivery.task))] = &delivery;
   // First the ordinary ones: whether another can be alone shows only then.
   std::stable_partition(claimed->begin(), claimed->end(),
-                        [](const ClaimedJob& job) { return job.lapsed_starts == 0; });
+                        [this](const ClaimedJob& job) { return job.lapsed_starts < config_.suspect_lapses; });
   for (ClaimedJob& job : *claimed) {
     const auto found = by_start.find(start_key(job.ref));
     if (found == by_start.end()) {
@@ -207,7 +223,7 @@ Intake::Claiming Intake::claim_refused(std::vector<TaskDelivery>& deliveries, co
 }
 
 void Intake::take_in(ClaimedJob&& job, const TaskDelivery& delivery) {
-  const bool is_suspect = job.lapsed_starts > 0;
+  const bool is_suspect = job.lapsed_starts >= config_.suspect_lapses;
   if (is_suspect && held_.size() > 0) {
     isolate_later(job, delivery);
     return;
@@ -228,6 +244,7 @@ void Intake::take_in(ClaimedJob&& job, const TaskDelivery& delivery) {
     completer_.push(std::move(end));
     return;
   }
+  work->alone = is_suspect;
   if (is_suspect) {
     alone_ = true;
     metrics_.isolated.add();

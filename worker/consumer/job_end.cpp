@@ -136,7 +136,6 @@ Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job) {
   SLUICE_TRY(validate(work.request.params));
   SLUICE_ASSIGN(work.request.prompt, engine.prepare(prompt_of(std::move(*request))));
   work.kv_tokens = engine.kv_tokens_needed(work.request.prompt, work.request.params);
-  work.alone = job.lapsed_starts > 0;
   return work;
 }
 

@@ -88,8 +88,9 @@ TEST_F(WorkerKilled, ByAPoisonJobThreeTimesTheJobIsDeadAndItsMatesAreUnharmed) {
   EXPECT_EQ(job(poison.front()).error->code, "poison");
   EXPECT_EQ(number("SELECT COUNT(*) FROM dead_letter WHERE reason = 'poison'"), 1);
   expect_ended_once(mates, JobState::kSucceeded);
-  // Each of them lost the one start that it shared with the poison, and no other.
-  EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE state = 'succeeded' AND lapsed_starts = 1"), 6);
+  // They lost no more starts than those that they shared with the poison before it was a suspect.
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE state = 'succeeded' AND lapsed_starts BETWEEN 1 AND 2"),
+            6);
 }
 
 TEST_F(WorkerKilled, InTheMidstOfManyJobsAgainAndAgain) {

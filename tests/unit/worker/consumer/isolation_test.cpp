@@ -9,13 +9,55 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class IsolationTest : public RunnerTest {};
+class IsolationTest : public RunnerTest {
+ protected:
+  void become_suspects(const std::vector<JobId>& ids) {
+    for (int lapse = 0; lapse < IntakeConfig{}.suspect_lapses; ++lapse) lose_starts(ids);
+  }
+};
+
+TEST_F(IsolationTest, OneLostStartMakesNoSuspect) {
+  const JobId lost = submit("lost");
+  const JobId runs = submit("runs");
+  make(config());
+  lose_starts({lost});
+  ASSERT_EQ(dispatch(), 2U);
+  runner_->start();
+  ASSERT_TRUE(pass_time_until([&] { return engine_.added().size() == 2; }));
+  EXPECT_EQ(metric("sluice_worker_isolated_total"), 0);
+  engine_.answer_all();
+  ASSERT_TRUE(journal_.wait_count("ack:", 2));
+  EXPECT_EQ(state(lost), JobState::kSucceeded);
+  EXPECT_EQ(state(runs), JobState::kSucceeded);
+}
+
+TEST_F(IsolationTest, AfterALongRoundTheOthersHaveTheWorker) {
+  std::vector<JobId> suspects = {submit("s0"), submit("s1"), submit("s2")};
+  auto settings = config();
+  settings.intake.isolation_round_max = std::chrono::milliseconds(500);
+  make(settings);
+  become_suspects(suspects);
+  ASSERT_EQ(dispatch(), 3U);
+  runner_->start();
+  ASSERT_TRUE(engine_.wait_added(1));
+  const JobId fresh = submit("fresh");
+  deliver(fresh);
+  clock_.advance(std::chrono::seconds(1));  // The first suspect alone fills the round.
+  engine_.finish(engine_.added().back());
+  ASSERT_TRUE(engine_.wait_added(2));
+  EXPECT_EQ(engine_.added().back(), key(fresh));
+  engine_.answer_all();
+  ASSERT_TRUE(pass_time_until([&] {
+    return std::all_of(suspects.begin(), suspects.end(),
+                       [&](const JobId& id) { return state(id) == JobState::kSucceeded; });
+  }));
+}
 
 TEST_F(IsolationTest, LostStartsAreClaimedAndRunOneByOne) {
   std::vector<JobId> ids;
   for (int i = 0; i < 4; ++i) ids.push_back(submit("p" + std::to_string(i)));
   make(config());
-  lose_starts(ids);
+  become_suspects(ids);
   ASSERT_EQ(dispatch(), 4U);
   runner_->start();
   for (std::size_t i = 1; i <= ids.size(); ++i) {
@@ -34,7 +76,7 @@ TEST_F(IsolationTest, LostStartsAreClaimedAndRunOneByOne) {
 TEST_F(IsolationTest, FreshJobsAreNotClaimedBesideALostOne) {
   const JobId suspect = submit("suspect");
   make(config());
-  lose_starts({suspect});
+  become_suspects({suspect});
   deliver(suspect, Priority::kHigh);
   runner_->start();
   ASSERT_TRUE(engine_.wait_added(1));
@@ -50,7 +92,7 @@ TEST_F(IsolationTest, FreshJobsAreNotClaimedBesideALostOne) {
 TEST_F(IsolationTest, BesideRunningOnesALostStartIsGivenBackAndHasItsTurnWhenTheyAreOver) {
   const JobId suspect = submit("suspect");
   make(config());
-  lose_starts({suspect});
+  become_suspects({suspect});
   runner_->start();
   const JobId runs = submit("runs");
   deliver(runs);
@@ -68,7 +110,7 @@ TEST_F(IsolationTest, BesideRunningOnesALostStartIsGivenBackAndHasItsTurnWhenThe
   engine_.finish(key(runs));
   ASSERT_TRUE(engine_.wait_added(2));
   const std::string suspect_key = engine_.added().back();
-  EXPECT_EQ(suspect_key, key(suspect, 3));
+  EXPECT_EQ(suspect_key, key(suspect, 4));
   EXPECT_EQ(journal_.count("ack:" + std::to_string(tag)), 0U);
   engine_.finish(suspect_key);
   ASSERT_TRUE(journal_.wait_for("ack:" + std::to_string(tag)));
@@ -95,7 +137,7 @@ TEST_F(IsolationTest, AnOrdinaryRetryRunsAmongTheOthers) {
 TEST_F(IsolationTest, AnIsolatedStartThatAnotherWorkerTookIsForgotten) {
   const JobId suspect = submit("suspect");
   make(config());
-  lose_starts({suspect});
+  become_suspects({suspect});
   runner_->start();
   const JobId runs = submit("runs");
   deliver(runs);
@@ -118,13 +160,12 @@ TEST_F(IsolationTest, PoisonDiesAfterThreeLostStartsAndItsMatesAreUnharmed) {
   const JobId poison = submit("poison");
   std::vector<JobId> mates;
   for (int i = 0; i < 5; ++i) mates.push_back(submit("mate"));
-  // The first crash takes everybody who was in the engine with it.
+  // The first two crashes take everybody who was in the engine with them.
   std::vector<JobId> all = mates;
   all.push_back(poison);
   make(config());
-  lose_starts(all);
-  // From then on whoever crashes crashes alone; here the poison twice more, before any mate has run again.
-  lose_starts({poison});
+  become_suspects(all);
+  // From then on whoever crashes crashes alone; here the poison once more, before any mate has run again.
   EXPECT_EQ(state(poison), JobState::kQueued);
   const TaskRef ref{poison, 1, job(poison).attempt};
   ASSERT_EQ(store_.claim(std::vector<TaskRef>{ref}, "w-crashed", soon())->size(), 1U);

@@ -10,13 +10,12 @@
 namespace sluice::worker {
 namespace {
 
-ClaimedJob claimed(const std::string& request_json, int lapsed = 0) {
+ClaimedJob claimed(const std::string& request_json) {
   ClaimedJob job;
   job.ref = {JobId{"job_x"}, 2, 3};
   job.model = "m";
   job.tenant.value = "t";
   job.request_json = request_json;
-  job.lapsed_starts = lapsed;
   return job;
 }
 
@@ -84,13 +83,11 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   const auto work =
       prepare_work(engine, claimed(R"({"prompt":"hello","parameters":{"max_tokens":7,"temperature":0.5,
       "top_p":0.9,"top_k":3,"min_p":0.1,"seed":11,"stop":["x"],"presence_penalty":0.25,"frequency_penalty":0.5,
-      "repetition_penalty":1.5,"logprobs":true,"top_logprobs":2,"fault":"slow","fault_ms":40,"fault_attempts":2}})",
-                                   1));
+      "repetition_penalty":1.5,"logprobs":true,"top_logprobs":2,"fault":"slow","fault_ms":40,"fault_attempts":2}})"));
   ASSERT_TRUE(work.has_value()) << work.error().message;
   EXPECT_EQ(work->request.key, start_key({JobId{"job_x"}, 2, 3}));
   EXPECT_EQ(work->request.prompt.text, "hello");
   EXPECT_EQ(work->kv_tokens, 12U);
-  EXPECT_TRUE(work->alone);
   const SamplingParams& params = work->request.params;
   EXPECT_EQ(params.max_tokens, 7);
   EXPECT_FLOAT_EQ(params.temperature, 0.5F);
