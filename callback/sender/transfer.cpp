@@ -24,8 +24,10 @@ AttemptFailure failure_of(CURLcode code) {
     case CURLE_COULDNT_RESOLVE_HOST:
       return AttemptFailure::kResolve;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
       return AttemptFailure::kUnsendable;
+    case CURLE_UNSUPPORTED_PROTOCOL:  // Also what an answer that is no HTTP counts as: it may be a passing
+                                      // fault.
+      return AttemptFailure::kProtocol;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
