@@ -47,7 +47,8 @@ void Loop::run() {
       if (stopping_) return;
       woken_ = false;
     }
-    const SteadyTime next = clock_.steady_now() + run_once_();
+    const Duration pause = run_once_();
+    const SteadyTime next = clock_.steady_now() + pause;
     MutexLock lock(mutex_);
     while (!stopping_ && !woken_ && clock_.steady_now() < next) lock.wait_until(clock_, changed_, next);
   }

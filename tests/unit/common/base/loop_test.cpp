@@ -60,10 +60,13 @@ TEST(Loop, RunsAgainAfterThePauseItAskedFor) {
   });
   loop.start();
   while (runs < 1) std::this_thread::yield();
-  clock.advance(std::chrono::seconds(11));
-  while (runs < 2) std::this_thread::yield();
+  EXPECT_EQ(runs, 1);
+  while (runs < 2) {  // Its pause may not have begun yet.
+    clock.advance(std::chrono::seconds(11));
+    std::this_thread::yield();
+  }
   loop.stop();
-  EXPECT_EQ(runs, 2);
+  EXPECT_GE(runs, 2);
 }
 
 TEST(Loop, StopToleratesEveryOrder) {
