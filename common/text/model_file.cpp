@@ -6,6 +6,8 @@
 #include <array>
 #include <memory>
 
+#include "common/text/gguf_parse.h"
+
 namespace sluice {
 namespace {
 
@@ -74,6 +76,13 @@ Result<ChatTemplate> load_template(const GgufFile& file) {
 }
 
 }  // namespace
+
+Status check_architecture(std::string_view architecture) {
+  constexpr std::array<std::string_view, 3> kKnown = {"llama", "qwen2", "qwen3"};
+  if (std::find(kKnown.begin(), kKnown.end(), architecture) != kKnown.end()) return {};
+  return fail(ErrorCode::kInvalid, "architecture " + gguf_quoted(architecture) +
+                                       " is not supported (supported: llama, qwen2, qwen3)");
+}
 
 Result<ModelText> ModelText::open(const std::string& path) {
   SLUICE_ASSIGN(const GgufFile file, GgufFile::open(path));

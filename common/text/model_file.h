@@ -17,6 +17,10 @@
 
 namespace sluice {
 
+// Success for a general.architecture that the engine computes. kInvalid: another; the message names it and
+// them.
+Status check_architecture(std::string_view architecture);
+
 class ModelText {
  public:
   // As GgufFile::open and Tokenizer::load. A chat template that can't be read is no error yet: see

@@ -21,6 +21,9 @@ class ServedModel {
   virtual std::int64_t context_tokens() const = 0;  // Prompt and answer together.
   // Obeys `parameters.fault`: the echo engine alone does.
   virtual bool takes_faults() const { return false; }
+  // So many tokens the prompt has at least, told from its length alone: what is far too long needn't be cut
+  // into tokens to be refused.
+  virtual std::int64_t prompt_tokens_least(const JobRequest&) const { return 0; }
   // kInvalid: the model's chat template refuses the messages; the message says why.
   virtual Result<std::int64_t> count_prompt_tokens(const JobRequest& request) const = 0;
 };

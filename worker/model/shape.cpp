@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/text/model_file.h"
+
 namespace sluice::model {
 namespace {
 
@@ -82,10 +84,7 @@ Status read_rope(const GgufFile& file, const Keys& keys, ModelShape& shape) {
 
 Result<ModelShape> read_shape(const GgufFile& file) {
   SLUICE_ASSIGN(const std::string_view architecture, file.string("general.architecture"));
-  if (architecture != "qwen2" && architecture != "qwen3" && architecture != "llama") {
-    return fail(ErrorCode::kInvalid, "architecture '" + std::string(architecture) +
-                                         "' is not supported (supported: llama, qwen2, qwen3)");
-  }
+  SLUICE_TRY(check_architecture(architecture));
   const Keys keys(file, architecture);
   ModelShape shape;
   shape.architecture = architecture;
