@@ -2,6 +2,10 @@
 
 namespace sluice::producer {
 
+namespace {
+constexpr std::int64_t kCountMax = 1'000'000;  // Where nothing is limited, counting still is.
+}  // namespace
+
 void Admission::refresh(const Key& key) {
   {
     MutexLock lock(mutex_);
@@ -12,13 +16,21 @@ void Admission::refresh(const Key& key) {
     depth.count_at = clock_.steady_now() + config_.count_every;
     depth.admitted = 0;
   }
-  const auto counted = store_.count_queued(key.first, key.second, config_.queued_max,
-                                           Deadline::in(clock_, config_.call_timeout));
+  const std::int64_t count_max = config_.queued_max > 0 ? config_.queued_max : kCountMax;
+  const auto counted =
+      store_.count_queued(key.first, key.second, count_max, Deadline::in(clock_, config_.call_timeout));
   MutexLock lock(mutex_);
   Depth& depth = depths_[key];
   depth.counting = false;
   depth.counted = counted.value_or(0);
-  metrics_.queued.with({key.first, priority_name(key.second)}).set(static_cast<double>(depth.counted));
+  if (counted)
+    metrics_.queued.with({key.first, priority_name(key.second)}).set(static_cast<double>(*counted));
+}
+
+void Admission::measure(std::span<const std::string> models) {
+  for (const std::string& model : models) {
+    for (int p = 0; p < kPriorities; ++p) refresh({model, static_cast<Priority>(p)});
+  }
 }
 
 tl::expected<void, Admission::Full> Admission::admit(std::span<const NewJob> jobs) {

@@ -35,6 +35,8 @@ class Admission {
   };
   // Lets all of them in, or none. When the database can't count, it lets in: accepting will fail or not.
   tl::expected<void, Full> admit(std::span<const NewJob> jobs) EXCLUDES(mutex_);
+  // Counts what waits for these models, in every class, for the metric: also while no jobs come.
+  void measure(std::span<const std::string> models) EXCLUDES(mutex_);
 
  private:
   using Key = std::pair<std::string, Priority>;

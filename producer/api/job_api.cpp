@@ -155,7 +155,7 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
         };
         if (!large_answers_.push(std::move(work))) answer_submit({}, std::move(*large), responder);
       },
-      [responder] { return responder.cancelled(); });
+      [responder] { return responder.gone(); });
   if (!taken) {
     reject(responder,
            http::busy_response(503, "overloaded", "Too many submissions wait to be written.", kBusyRetryS),
@@ -174,7 +174,23 @@ void JobApi::answer_submit(const Status& status, Submission submission, const ht
     const int count = accepted[static_cast<std::size_t>(p)];
     if (count > 0) metrics_.accepted.with({priority_name(static_cast<Priority>(p))}).add(count);
   }
+  log_accepted(submission);
   responder.send(accepted_answer(submission));
+}
+
+// A batch takes one line, whose id the lines about its jobs repeat.
+void JobApi::log_accepted(const Submission& submission) const {
+  const Job& first = submission.jobs.front().job;
+  if (submission.batch) {
+    parts_.log.info("batch_accepted", {{"batch_id", submission.batch->id.value},
+                                       {"tenant", first.tenant.value},
+                                       {"jobs", submission.jobs.size()}});
+  } else {
+    parts_.log.info("job_accepted", {{"job_id", first.id.value},
+                                     {"tenant", first.tenant.value},
+                                     {"model", first.model},
+                                     {"priority", priority_name(first.priority)}});
+  }
 }
 
 void JobApi::get_job(const http::Request& request, const http::Responder& responder) {
@@ -197,8 +213,10 @@ void JobApi::get_job(const http::Request& request, const http::Responder& respon
   }
   const Result<Job> job = parts_.reader.get(tenant, *id, call_deadline());
   if (ticket && job && !is_final(job->state)) {
-    responder.on_disconnect(
-        [&waiters = parts_.waiters, ticket = *ticket] { waiters.remove(ticket, "left"); });
+    // Whoever only ended its side of the connection still reads: it gets the job as it was.
+    responder.on_disconnect([this, ticket = *ticket, job = *job, responder] {
+      if (parts_.waiters.remove(ticket, "left")) responder.send(render(job));
+    });
     return;
   }
   if (!ticket || parts_.waiters.remove(*ticket, "read")) responder.send(render(job));

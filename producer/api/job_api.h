@@ -43,6 +43,7 @@ struct JobApiParts {
   const ModelCatalog& models;
   IdMaker& ids;
   Clock& clock;
+  Log log;
 };
 
 class JobApi {
@@ -66,6 +67,7 @@ class JobApi {
   void get_model(const http::Request& request, const http::Responder& responder);
 
   Submission make_submission(const TenantId& tenant, ParsedSubmit parsed);
+  void log_accepted(const Submission& submission) const;
   void answer_submit(const Status& status, Submission submission, const http::Responder& responder);
   http::Response render(const Result<Job>& job) const;
   void reject(const http::Responder& responder, http::Response response, std::string_view reason);

@@ -138,4 +138,12 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
   }
 }
 
+bool is_parameter(std::string_view name) {
+  JobParameters parameters;
+  FieldErrors errors;
+  // Null counts as not given, whatever the member; only an unknown one is an error.
+  read_parameters({{std::string(name), nullptr}}, true, parameters, errors);
+  return errors.count() == 0;
+}
+
 }  // namespace sluice::producer

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <string_view>
 
 #include "common/job/request.h"
 #include "producer/api/field_errors.h"
@@ -14,5 +15,8 @@ namespace sluice::producer {
 // wrong goes to `errors`; without `faults_allowed` that includes the members that only the echo engine takes.
 void read_parameters(const nlohmann::json& in, bool faults_allowed, JobParameters& parameters,
                      FieldErrors& errors);
+
+// Whether `parameters` may have such a member.
+bool is_parameter(std::string_view name);
 
 }  // namespace sluice::producer

@@ -33,6 +33,13 @@ struct Shared {
   JobParameters parameters;
 };
 
+std::string no_field_message(const std::string& name) {
+  if (name == "requests") return "can't be nested";
+  std::string message = "is not a field of a job";
+  if (is_parameter(name)) message += "; it belongs into 'parameters'";
+  return message;
+}
+
 class Reader {
  public:
   explicit Reader(const ModelCatalog& models)
@@ -79,8 +86,7 @@ class Reader {
     for (const auto& [name, value] : in.items()) {
       if (name == "messages" || name == "prompt" || name == "raw") continue;
       if (!read_shared(name, value, shared)) {
-        errors_.add(field_name(name), "unknown_field",
-                    name == "requests" ? "can't be nested" : "is not a field of a job");
+        errors_.add(field_name(name), "unknown_field", no_field_message(name));
       }
     }
     if (shared.model == nullptr || errors_.count() != errors_before) return std::nullopt;
@@ -104,9 +110,10 @@ class Reader {
     shared.model = models_.find(*name);
     if (shared.model != nullptr) return;
     if (name->size() > kModelBytesMax) {
-      errors_.add("model", "model_not_found", "there is no model of that name");
+      errors_.add("model", "model_not_found", "must name a model that is served; there is none of that name");
     } else {
-      errors_.add("model", "model_not_found", "there is no model '" + *name + "'");
+      errors_.add("model", "model_not_found",
+                  "must name a model that is served; there is no '" + *name + "'");
     }
   }
 
@@ -248,20 +255,24 @@ class Reader {
     }
   }
 
+  bool too_long(const std::string& field, const std::string& tokens, std::int64_t context) {
+    errors_.add(field, "context_length_exceeded",
+                "has " + tokens + " tokens; the model's context of " + std::to_string(context) +
+                    " tokens leaves no room for an answer");
+    return false;
+  }
+
   bool measure(JobSpec& spec) {
     const std::string field = spec.request.messages.empty() ? "prompt" : "messages";
+    const std::int64_t context = spec.model->context_tokens();
+    const std::int64_t least = spec.model->prompt_tokens_least(spec.request);
+    if (least >= context) return too_long(field, "at least " + std::to_string(least), context);
     const auto tokens = spec.model->count_prompt_tokens(spec.request);
     if (!tokens) {
       errors_.add(field, "invalid_value", tokens.error().message);
       return false;
     }
-    const std::int64_t context = spec.model->context_tokens();
-    if (*tokens >= context) {
-      errors_.add(field, "context_length_exceeded",
-                  "has " + std::to_string(*tokens) + " tokens; the model's context of " +
-                      std::to_string(context) + " tokens leaves no room for an answer");
-      return false;
-    }
+    if (*tokens >= context) return too_long(field, std::to_string(*tokens), context);
     spec.prompt_tokens = *tokens;
     spec.request.parameters.max_tokens =
         static_cast<int>(std::min<std::int64_t>(spec.request.parameters.max_tokens, context - *tokens));

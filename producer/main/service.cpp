@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 
+#include "common/base/loop.h"
 #include "common/crypto/crypto.h"
 #include "common/http/server.h"
 #include "common/http/service_endpoints.h"
@@ -26,6 +27,7 @@ namespace sluice::producer {
 namespace {
 
 constexpr std::chrono::seconds kReadyTimeout{2};
+constexpr std::chrono::seconds kMeterPause{5};  // Below the usual pauses between two scrapes.
 
 // Names this process among all producers: the host for people, the rest to be unique.
 std::string make_owner_name(Rng& rng) {
@@ -73,8 +75,13 @@ class RealService final : public Service {
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
         coalescer_(jobs_, dispatcher_, config_.coalescer, clock, log_, metrics_.submit),
         admission_(jobs_, config_.admission, clock, metrics_.api),
+        queued_meter_("queued-meter", clock,
+                      [this]() -> Duration {
+                        admission_.measure(model_names());
+                        return kMeterPause;
+                      }),
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api),
-        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock},
+        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_},
              config_.api, metrics_.api),
         http_(config_.http, router(), registry_, clock, rng) {}
 
@@ -89,6 +96,7 @@ class RealService final : public Service {
     rescuer_.start();
     waiters_.start();
     coalescer_.start();
+    queued_meter_.start();
     SLUICE_TRY(http_.start());
     log_.info("started", {{"http_port", http_.port()},
                           {"model", models_.default_model().name()},
@@ -107,6 +115,7 @@ class RealService final : public Service {
     http_.stop();       // Running requests still get their commits.
     coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
     api_.stop();
+    queued_meter_.stop();
     relay_.stop();
     rescuer_.stop();
     dispatcher_.stop();  // After the last commit: publishes what it was handed.
@@ -172,6 +181,7 @@ class RealService final : public Service {
   FinalEvents final_events_;
   SubmitCoalescer coalescer_;
   Admission admission_;
+  Loop queued_meter_;
   Authenticator authenticator_;
   JobApi api_;
   http::Server http_;

@@ -48,6 +48,8 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
                                        "Messages past the broker's delivery limit that were taken away");
   m.loops.loop_failures = r.counter_family("sluice_producer_loop_failures_total",
                                            "Runs of a background loop that failed", {"loop"});
+  // There from the start, so that an alert sees the first rise.
+  for (const char* loop : {"relay", "rescuer"}) m.loops.loop_failures.with({loop}).add(0);
 
   m.wait.waiters = r.gauge("sluice_producer_waiters", "Requests that wait for a job to end");
   m.wait.resolved = r.counter_family("sluice_producer_waits_total", "Waits that are over", {"by"});

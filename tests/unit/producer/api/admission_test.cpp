@@ -42,6 +42,23 @@ TEST_F(AdmissionTest, CountsWhatItLetInItself) {
   EXPECT_EQ(store_.calls("count_queued"), 1);
 }
 
+TEST_F(AdmissionTest, MeasuresWhatWaitsAlsoWhileNoJobsCome) {
+  metrics::Registry registry;
+  const ApiMetrics metrics = make_producer_metrics(registry, "here").api;
+  Admission admission(store_, {.queued_max = 10}, clock_, metrics);
+  store(jobs(3));
+  store(jobs(2, Priority::kLow));
+  const std::vector<std::string> models = {"m"};
+  admission.measure(models);
+  const std::string text = registry.expose();
+  EXPECT_NE(text.find("sluice_producer_jobs_queued{model=\"m\",priority=\"normal\"} 3"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("sluice_producer_jobs_queued{model=\"m\",priority=\"low\"} 2"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("sluice_producer_jobs_queued{model=\"m\",priority=\"high\"} 0"), std::string::npos)
+      << text;
+}
+
 TEST_F(AdmissionTest, AsksTheDatabaseAgainAfterAWhile) {
   EXPECT_TRUE(admission_.admit(jobs(10)).has_value());  // They are done at once.
   EXPECT_FALSE(admission_.admit(jobs(1)).has_value());
