@@ -19,9 +19,15 @@ usage: deploy/quickstart.sh            set up, build, start and demonstrate
        deploy/quickstart.sh --env      print SLUICE_URL, keys and SLUICE_BIN of what runs, for a shell to evaluate
        deploy/quickstart.sh --stop     end every process; the data stays
        deploy/quickstart.sh --stop --purge   and delete the data, too
+SLUICE_MODEL=FILE serves that GGUF file instead of the bundled model, until a run without it.
 Everything lives in .local/ and build/release/ of this folder. No system service is touched.
 TEXT
 }
+
+# A relative path is the caller's.
+OWN_MODEL=
+if [[ -n ${SLUICE_MODEL:-} ]]; then OWN_MODEL=$(realpath -m -- "$SLUICE_MODEL"); fi
+[[ $OWN_MODEL != "$MODEL" ]] || OWN_MODEL=  # As `stack env` says it for the bundled one.
 
 fail() {
   printf '\nquickstart: %s\n' "$*" >&2
@@ -41,8 +47,10 @@ stack() {
 
 print_env() {
   local all
-  all=$(stack env 2>/dev/null) || return 1
-  grep -q '^SLUICE_URL=' <<<"$all" || return 1
+  if ! all=$(stack env 2>/dev/null) || ! grep -q '^SLUICE_URL=' <<<"$all"; then
+    echo 'quickstart: nothing runs; deploy/quickstart.sh starts it' >&2
+    return 1
+  fi
   grep -E '^SLUICE_(URL|API_KEY|ADMIN_KEY|WEBHOOK_SECRET|BIN)=' <<<"$all"
 }
 
@@ -103,13 +111,28 @@ show_build() {
   fi
 }
 
+# Looked at before anything that runs is touched.
+check_own_model() {
+  local fault
+  [[ -f $OWN_MODEL ]] || fail "there is no file $OWN_MODEL (from SLUICE_MODEL)"
+  fault=$("$BUILD/bin/sluice-engine" info --model "$OWN_MODEL" 2>&1 >/dev/null) ||
+    fail "$OWN_MODEL (from SLUICE_MODEL) can't be served: $fault"
+  echo "  serving $OWN_MODEL"
+}
+
 make_model() {
+  if [[ -n $OWN_MODEL ]]; then
+    check_own_model
+    MODEL=$OWN_MODEL
+    return
+  fi
   [[ -f $MODEL && $MODEL -nt $WEIGHTS ]] && return 0
   [[ -f $WEIGHTS ]] || fail "$WEIGHTS is missing"
   mkdir -p "${MODEL%/*}"
   # Under another name first: a file that carries the name is whole.
-  "$BUILD/bin/sluice-engine" quantize "$WEIGHTS" "$MODEL.part" --type Q8_0 ||
-    fail 'quantizing the default model failed'
+  local said
+  said=$("$BUILD/bin/sluice-engine" quantize "$WEIGHTS" "$MODEL.part" --type Q8_0 2>&1) ||
+    fail "quantizing the default model failed: $said"
   mv "$MODEL.part" "$MODEL"
   echo "  made ${MODEL#"$ROOT"/}"
 }
@@ -134,7 +157,9 @@ run() {
   local demonstrate=$1 began=$SECONDS
   heading '1/4  Set-up'
   "$HERE/install.sh" || exit $?
-  mkdir -p "$LOCAL"
+  if ! mkdir -p "$LOCAL" 2>/dev/null || [[ ! -w $LOCAL ]]; then
+    fail "$(id -un) may not write to $LOCAL: run it as the owner of this clone, or clone it anew"
+  fi
   exec 9>"$LOCAL/quickstart.lock"
   flock -n 9 || { echo '  waiting for another quickstart to finish'; flock 9; }
   heading '2/4  Build (some minutes the first time)'
@@ -150,6 +175,7 @@ run() {
   eval "$settings"
   set +a
   local code=0
+  trap 'printf "\nquickstart: interrupted; sluice is left running (deploy/quickstart.sh --stop ends it)\n" >&2; exit 130' INT
   if ((demonstrate)); then
     heading '4/4  Demonstration'
     python3 "$HERE/local/demo.py" 9>&- || code=$?
@@ -168,6 +194,7 @@ case "${1:-} ${2:-}" in
   '--stop --purge' | '--purge --stop') stop --purge ;;
   '--help ' | '-h ') usage ;;
   *)
+    printf 'quickstart: there is no option %s\n\n' "$*" >&2
     usage >&2
     exit 2
     ;;

@@ -28,6 +28,8 @@ BATCH_TASKS = ("add", "sub", "mul", "compare", "sequence", "number_words", "roma
                "reverse", "spell", "lower", "json_get", "json_make", "units", "extract", "sentiment", "define",
                "reverse_dict", "antonym", "command", "capital", "zh_math", "en_zh", "zh_misc")
 BATCH_MIN = 20
+DEFAULT_MODEL = "sluice-tiny"
+TOKENS_MAX = 64  # more than any expected answer has
 FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
 JOB_SECONDS = 60.0
 BATCH_SECONDS = 180.0
@@ -220,7 +222,14 @@ class Progress:
         return time.monotonic() - self._began
 
 
+def judged(job: dict) -> bool:
+    """The expected answers are the default model's."""
+    return job["model"] == DEFAULT_MODEL
+
+
 def right(job: dict, row: dict) -> bool:
+    if not judged(job):
+        return job["status"] == "succeeded"
     return job["status"] == "succeeded" and job["result"]["text"] in [row["expected"], *row.get("accepted", [])]
 
 
@@ -237,7 +246,7 @@ def show_table(pairs: list[tuple[dict, dict]]) -> None:
     print("    " + "  ".join(fit(head, size) for head, size in zip(("prompt", "answer", "expected"), columns)).rstrip())
     for row, job in pairs:
         mark = _paint(TICK, "32") if right(job, row) else _paint(CROSS, "31")
-        cells = (row["messages"][-1]["content"], answer(job), row["expected"])
+        cells = (row["messages"][-1]["content"], answer(job), row["expected"] if judged(job) else "")
         print(f"  {mark} " + "  ".join(fit(text, size) for text, size in zip(cells, columns)).rstrip())
 
 
@@ -260,7 +269,8 @@ def load_rows() -> tuple[dict, list[dict]]:
 def demonstrate_single(api: Api, receiver: Receiver, row: dict) -> bool:
     print(_paint("One job, with a webhook", "1"))
     began = time.monotonic()
-    job = api.call("POST", "/v1/jobs", {"messages": row["messages"], "callback_url": receiver.url})
+    job = api.call("POST", "/v1/jobs", {"messages": row["messages"], "callback_url": receiver.url,
+                                        "parameters": {"max_tokens": TOKENS_MAX}})
     print(f"  POST /v1/jobs gave {job['id']} after {1000 * (time.monotonic() - began):.0f} ms; waiting for it", flush=True)
     job = api.wait(job["id"])
     print(f"  {job['status']} after {time.monotonic() - began:.2f} s"
@@ -284,7 +294,8 @@ def demonstrate_single(api: Api, receiver: Receiver, row: dict) -> bool:
 def demonstrate_batch(api: Api, rows: list[dict]) -> bool:
     print("\n" + _paint(f"A batch of {len(rows)}", "1"))
     began = time.monotonic()
-    accepted = api.call("POST", "/v1/jobs", {"requests": [{"messages": row["messages"]} for row in rows]})
+    accepted = api.call("POST", "/v1/jobs", {
+        "parameters": {"max_tokens": TOKENS_MAX}, "requests": [{"messages": row["messages"]} for row in rows]})
     ids = [job["id"] for job in accepted["data"]]
     print(f"  POST /v1/jobs gave {accepted['batch_id']} after {1000 * (time.monotonic() - began):.0f} ms")
     progress, pause = Progress(len(ids)), 0.1
@@ -305,8 +316,11 @@ def demonstrate_batch(api: Api, rows: list[dict]) -> bool:
     show_table(list(zip(rows, full)))
     good = sum(right(job, row) for row, job in zip(rows, full))
     tokens = sum(job["result"]["usage"]["completion_tokens"] for job in full if job["status"] == "succeeded")
-    print(f"  {good} of {len(rows)} as expected, {tokens} tokens in {seconds:.1f} s "
-          "(the model's own score on all its 642 prompts is 96 %)")
+    if all(judged(job) for job in full):
+        print(f"  {good} of {len(rows)} as expected, {tokens} tokens in {seconds:.1f} s "
+              "(so small a model errs: its score on all its 642 prompts is 96 %)")
+    else:
+        print(f"  {good} of {len(rows)} succeeded, {tokens} tokens in {seconds:.1f} s")
     return all(job["status"] == "succeeded" for job in full)
 
 

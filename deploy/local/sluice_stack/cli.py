@@ -241,7 +241,8 @@ def _client(control: Control, options: argparse.Namespace) -> int:
     extra: dict[str, str] = {}
     if options.command == "mysql":
         client_file = components.make("mysql", context).client_file
-        argv = ["mariadb", f"--defaults-file={client_file}", *(arguments or [environment.MYSQL_DATABASE])]
+        # A database among the arguments wins over this one.
+        argv = ["mariadb", f"--defaults-file={client_file}", f"--database={environment.MYSQL_DATABASE}", *arguments]
     elif options.command == "redis-cli":
         argv = ["redis-cli", "-p", str(context.state.ports.get("redis")), *arguments]
         extra["REDISCLI_AUTH"] = context.credentials["redis_password"]
@@ -279,6 +280,13 @@ def main(arguments: list[str]) -> int:
     except StackError as error:
         print(f"stack: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"stack: {error.filename} belongs to somebody else: run this as its owner", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("\nstack: interrupted; what was started goes on (`stack down` ends it)", file=sys.stderr)
         return 130
