@@ -72,7 +72,7 @@ TEST(Payload, CarriesTheErrorOfEveryOtherEnd) {
 
 TEST(Payload, ALargeResultIsLeftToItsUrl) {
   const PayloadConfig config{.public_url = "https://sluice.example"};
-  const Job fits = succeeded_job(std::string(256 * 1024 - 200, 'a'));
+  const Job fits = succeeded_job(std::string(256 * 1024 - 400, 'a'));
   const json whole = json::parse(event_payload(event_of(fits), fits, config));
   EXPECT_EQ(whole["data"]["result"]["text"], fits.result->text);
   EXPECT_FALSE(whole["data"].contains("result_url"));
