@@ -131,7 +131,9 @@ int logits(const CommonOptions& options, const LogitsOptions& logits, const Io& 
                   io);
   }
   const std::size_t room = ops::KvCache::pages_for(ids.size()) * ops::kPageTokens;
-  const auto cache = ops::KvCache::make(model.model().kv_shape(), room);
+  ops::KvShape kv = model.model().kv_shape();
+  kv.type = ops::KvType::kF32;  // Exactness is what one asks this command for.
+  const auto cache = ops::KvCache::make(kv, room);
   if (!cache) return report(cache.error(), io);
   const auto pages = (*cache)->reserve(ids.size());
   std::vector<model::StepToken> tokens;
@@ -192,18 +194,22 @@ int generate(const CommonOptions& options, const GenerateOptions& generate, Rng&
   if (const Status added = engine.add(std::move(request)); !added) return report(added.error(), io);
   while (true) {
     for (const StepEvent& event : engine.step(Duration::zero())) {
+      // Thoughts are shown, but are no part of the answer.
+      if (!options.json && !event.reasoning_delta.empty()) io.err << event.reasoning_delta << std::flush;
       if (!options.json) io.out << event.text_delta << std::flush;
       if (!event.done) continue;
       if (!*event.done) return report(event.done->error(), io);
       const Generation& generation = **event.done;
       if (options.json) {
-        io.out << dump(Json{{"ids", generation.ids},
-                            {"text", generation.text},
-                            {"finish_reason", finish_reason_name(generation.finish_reason)},
-                            {"usage",
-                             {{"prompt_tokens", generation.usage.prompt_tokens},
-                              {"completion_tokens", generation.usage.completion_tokens},
-                              {"total_tokens", generation.usage.total()}}}});
+        Json json{{"ids", generation.ids},
+                  {"text", generation.text},
+                  {"finish_reason", finish_reason_name(generation.finish_reason)},
+                  {"usage",
+                   {{"prompt_tokens", generation.usage.prompt_tokens},
+                    {"completion_tokens", generation.usage.completion_tokens},
+                    {"total_tokens", generation.usage.total()}}}};
+        if (!generation.reasoning.empty()) json["reasoning_content"] = generation.reasoning;
+        io.out << dump(json);
       }
       io.out << "\n";
       return 0;
