@@ -1,10 +1,13 @@
-// How many tokens a second, over the model itself: no text, no sampling.
+// How many tokens a second, over the model itself: no text, no sampling. And how near that is to what the
+// machine allows, measured in the same run.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "worker/engine_cli/commands.h"
+#include "worker/engine_cli/roofline.h"
 #include "worker/ops/kv_cache.h"
 
 namespace sluice::engine_cli {
@@ -87,18 +90,48 @@ class Bench {
   Clock& clock_;
 };
 
+double peak_for(const LoadedModel& model, const Ceilings& ceilings) {
+  const std::optional<GgmlType> type = ggml_type_by_name(model.weight_type());
+  if (!type || ggml_type_traits(*type).values == 1) return ceilings.float_ops_per_s;
+  const GgmlTypeTraits& traits = ggml_type_traits(*type);
+  // Up to five bits a number with its share of the scales: codes of at most four.
+  return traits.bytes * 8 <= traits.values * 5 ? ceilings.int4_ops_per_s : ceilings.int8_ops_per_s;
+}
+
+template <class... Values>
+void print(const Io& io, const char* format, Values... values) {
+  char line[200];
+  std::snprintf(line, sizeof line, format, values...);
+  io.out << line;
+}
+
+double millions(double value) {
+  return std::round(value / 1e4) / 100.0;
+}
+
+double share(double part, double whole) {
+  return whole > 0.0 ? std::round(part / whole * 1000.0) / 1000.0 : 0.0;
+}
+
 }  // namespace
 
 int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock, const Io& io) {
+  const SteadyTime loading_since = clock.steady_now();
   const auto model = LoadedModel::load(options.model);
   if (!model) return report(model.error(), io);
   LoadedModel& loaded = **model;
+  const std::chrono::duration<double> load_seconds = clock.steady_now() - loading_since;
+  const std::uint64_t loaded_bytes = resident_bytes();
+  const StepCosts costs = step_costs(loaded.file());
   nlohmann::ordered_json json = {{"model", loaded.text().name()},
                                  {"weight_type", loaded.weight_type()},
                                  {"kernels", std::string(loaded.context().kernels.name)},
                                  {"threads", loaded.context().pool.threads()},
                                  {"prefill", bench.prefill},
-                                 {"decode", bench.decode}};
+                                 {"decode", bench.decode},
+                                 {"load_seconds", load_seconds.count()},
+                                 {"file_mb", millions(static_cast<double>(loaded.file().file_bytes()))},
+                                 {"loaded_resident_mb", millions(static_cast<double>(loaded_bytes))}};
   Bench runner(loaded, bench, clock);
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
   for (const std::size_t sequences : bench.sequences) {
@@ -106,7 +139,33 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
     if (!rates) return report(rates.error(), io);
     runs.push_back({{"sequences", sequences},
                     {"prefill_tokens_per_s", rates->prefill_tokens_per_s},
-                    {"decode_tokens_per_s", rates->decode_tokens_per_s}});
+                    {"decode_tokens_per_s", rates->decode_tokens_per_s},
+                    {"resident_mb", millions(static_cast<double>(resident_bytes()))}});
+  }
+  // Ceilings last: what they are compared with has warmed the machine up.
+  const Ceilings ceilings = measure_ceilings(loaded.context(), clock);
+  const double ops_per_s = peak_for(loaded, ceilings);
+  const auto product = measure_product(loaded, kStepTokens, clock);
+  if (!product) return report(product.error(), io);
+  json["machine"] = {{"read_gb_per_s", millions(ceilings.read_bytes_per_s) / 1000.0},
+                     {"int8_gop_per_s", millions(ceilings.int8_ops_per_s) / 1000.0},
+                     {"int4_gop_per_s", millions(ceilings.int4_ops_per_s) / 1000.0},
+                     {"float_gop_per_s", millions(ceilings.float_ops_per_s) / 1000.0}};
+  json["step_weights_mb"] = millions(static_cast<double>(costs.weight_bytes));
+  json["gemm_gop_per_s"] = millions(*product) / 1000.0;
+  json["gemm_share"] = share(*product, ops_per_s);
+  for (auto& run : runs) {
+    const double sequences = run["sequences"].get<double>();
+    const double decode = run["decode_tokens_per_s"].get<double>();
+    // Half of the answer's tokens are there on average.
+    const double context = static_cast<double>(bench.prefill) + static_cast<double>(bench.decode) / 2.0;
+    const double kv_bytes = context * static_cast<double>(loaded.model().kv_shape().token_bytes());
+    const double bytes_per_s =
+        decode / sequences * static_cast<double>(costs.weight_bytes) + decode * kv_bytes;
+    run["prefill_compute_share"] =
+        share(run["prefill_tokens_per_s"].get<double>() * costs.prompt_token_ops, ops_per_s);
+    run["decode_compute_share"] = share(decode * costs.answer_token_ops, ops_per_s);
+    run["decode_bandwidth_share"] = share(bytes_per_s, ceilings.read_bytes_per_s);
   }
   if (options.json) {
     if (runs.size() == 1) json.update(runs[0]);
@@ -117,12 +176,21 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
   io.out << loaded.text().name() << ", " << loaded.weight_type() << ", " << loaded.context().kernels.name
          << ", " << loaded.context().pool.threads() << " threads, " << bench.prefill << " + " << bench.decode
          << " tokens each\n";
+  print(io, "loaded in %.2f s, %.0f MB resident of a file of %.0f MB\n", load_seconds.count(),
+        static_cast<double>(loaded_bytes) / 1e6, static_cast<double>(loaded.file().file_bytes()) / 1e6);
+  print(io, "machine: reads %.1f GB/s, int8 %.0f, int4 %.0f, float %.0f GOP/s\n",
+        ceilings.read_bytes_per_s / 1e9, ceilings.int8_ops_per_s / 1e9, ceilings.int4_ops_per_s / 1e9,
+        ceilings.float_ops_per_s / 1e9);
+  print(io, "a product of %zu tokens: %.0f GOP/s, %.0f %% of the ceiling\n", kStepTokens, *product / 1e9,
+        *product / ops_per_s * 100.0);
   for (const auto& run : runs) {
-    char line[160];
-    std::snprintf(line, sizeof line, "%4zu sequences: prefill %9.0f tokens/s, decode %9.0f tokens/s\n",
-                  run["sequences"].get<std::size_t>(), run["prefill_tokens_per_s"].get<double>(),
-                  run["decode_tokens_per_s"].get<double>());
-    io.out << line;
+    print(io,
+          "%4zu sequences: prefill %6.1f tokens/s (%2.0f %% of ceiling), decode %6.1f tokens/s (%2.0f %% of "
+          "bandwidth, %2.0f %% of ceiling)\n",
+          run["sequences"].get<std::size_t>(), run["prefill_tokens_per_s"].get<double>(),
+          run["prefill_compute_share"].get<double>() * 100.0, run["decode_tokens_per_s"].get<double>(),
+          run["decode_bandwidth_share"].get<double>() * 100.0,
+          run["decode_compute_share"].get<double>() * 100.0);
   }
   return 0;
 }

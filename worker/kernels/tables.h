@@ -12,6 +12,7 @@ extern const AttentionKernels kAvx2Attention;    // AVX2, FMA, F16C
 extern const AttentionKernels kAvx512Attention;  // AVX-512 F, BW, VL, DQ
 extern const KernelSet kAvx2Kernels;             // AVX2, FMA, F16C
 extern const KernelSet kAvxVnniKernels;          // The same and AVX-VNNI
+extern const KernelSet kAmxInt8Kernels;          // The next one's and AMX-TILE, AMX-INT8
 extern const KernelSet kAvx512VnniKernels;       // AVX-512 F, BW, VL, DQ, VNNI
 #endif
 
