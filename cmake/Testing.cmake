@@ -1,5 +1,8 @@
 find_package(GTest REQUIRED)
 
+set(SLUICE_SINGLE_THREADED_TESTS
+  "tests/unit/(bench|common/(text|job|ids|config|crypto)|worker/(kernels|model|engine_cli)|callback/(payload|signature|schedule|guard))")
+
 # sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
 # One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
 # (real servers, told by SLUICE_* variables), e2e (the whole stack). The target tests-<label> builds all of that label.
@@ -7,6 +10,10 @@ function(sluice_add_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "LABELS;SOURCES;LIBS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
+  endif()
+  # Nothing for the thread sanitizer to see: no threads, or only those of the engine's pool, whose own tests it runs.
+  if(SLUICE_SANITIZE MATCHES "thread" AND CMAKE_CURRENT_SOURCE_DIR MATCHES "${SLUICE_SINGLE_THREADED_TESTS}")
+    return()
   endif()
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   target_link_libraries(${ARG_NAME} PRIVATE sluice_options ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
