@@ -33,6 +33,7 @@ class FakeSluice:
         self.signing_key = KEY
         self.wrong_answers = 0
         self.failing = False
+        self.model = demo.DEFAULT_MODEL
         self.jobs: dict[str, dict] = {}
         self.expected = {json.dumps(row["messages"]): row["expected"] for row in map(
             json.loads, demo.EVALUATION.read_text(encoding="utf-8").splitlines())}
@@ -86,7 +87,7 @@ class FakeSluice:
 
     def make(self, request: dict) -> dict:
         job = {"id": f"job_{len(self.jobs)}", "batch_id": None if "callback_url" in request else "batch_1",
-               "status": "queued", "result": None, "error": None}
+               "status": "queued", "model": self.model, "result": None, "error": None}
         self.jobs[job["id"]] = job | {"request": request}
         return job
 
@@ -140,6 +141,15 @@ class Demonstration(unittest.TestCase):
         result = self.run_demo(fake.url)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.assertEqual(result.stdout.count("✗"), 2)
+
+    def test_another_models_answers_are_not_judged(self):
+        fake = FakeSluice(self)
+        fake.model, fake.wrong_answers = "another", 100
+        result = self.run_demo(fake.url)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertNotIn("✗", result.stdout)
+        self.assertIn("succeeded, ", result.stdout)
+        self.assertNotIn("as expected", result.stdout)
 
     def test_a_wrong_signature_is_a_failure(self):
         fake = FakeSluice(self)
