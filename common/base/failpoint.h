@@ -5,8 +5,8 @@
 // A defect is a mistake that a test build makes on request (SLUICE_DEFECT=name), so that a test can show that
 // whoever looks for such mistakes finds them.
 //
-// Compiled in only with SLUICE_FAILPOINTS (the test presets). A release build refuses to start with the
-// either variable set.
+// Compiled in only with SLUICE_FAILPOINTS (the test presets). A release build refuses to start with either
+// variable set.
 #pragma once
 
 #include "common/base/result.h"
