@@ -12,10 +12,8 @@
 #include <immintrin.h>
 
 #include "worker/kernels/avx512_float.inl.h"
-#include "worker/kernels/elementwise.inl.h"
-#include "worker/kernels/float_matmul.inl.h"
+#include "worker/kernels/kernel_set.inl.h"
 #include "worker/kernels/panel512.inl.h"
-#include "worker/kernels/peaks.inl.h"
 #include "worker/kernels/tables.h"
 
 namespace sluice::kernels {
@@ -245,25 +243,20 @@ double amx_peak(std::size_t rounds) {
   return 2.0 * 2.0 * 16.0 * 16.0 * 64.0 * static_cast<double>(rounds);
 }
 
+constexpr KernelSet amx_set() {
+  KernelSet set = kernel_set<Avx512Float, Vnni512>("amx-int8", &kAvx512Attention);
+  set.matmul_packed = {amx_matmul<PackedType::kQ8_0>, amx_matmul<PackedType::kQ4_0>,
+                       amx_matmul<PackedType::kQ4_1>, amx_matmul<PackedType::kQ5_0>,
+                       amx_matmul<PackedType::kQ5_1>, amx_matmul<PackedType::kQ2_K>,
+                       amx_matmul<PackedType::kQ3_K>, amx_matmul<PackedType::kQ4_K>,
+                       amx_matmul<PackedType::kQ5_K>, amx_matmul<PackedType::kQ6_K>};
+  set.peaks.bytes = amx_peak;
+  set.peaks.nibbles = amx_peak;
+  return set;
+}
+
 }  // namespace
 
-const KernelSet kAmxInt8Kernels = {
-    .name = "amx-int8",
-    .matmul_f32 = float_matmul<Avx512Float, float>,
-    .matmul_f16 = float_matmul<Avx512Float, std::uint16_t>,
-    .matmul_packed = {amx_matmul<PackedType::kQ8_0>, amx_matmul<PackedType::kQ4_0>,
-                      amx_matmul<PackedType::kQ4_1>, amx_matmul<PackedType::kQ5_0>,
-                      amx_matmul<PackedType::kQ5_1>, amx_matmul<PackedType::kQ2_K>,
-                      amx_matmul<PackedType::kQ3_K>, amx_matmul<PackedType::kQ4_K>,
-                      amx_matmul<PackedType::kQ5_K>, amx_matmul<PackedType::kQ6_K>},
-    .quantize_token = quantize_activations,
-    .sum_tokens = sum_tokens,
-    .dot = float_dot<Avx512Float>,
-    .weighted_sum = float_weighted_sum<Avx512Float>,
-    .softmax = softmax_in_place,
-    .silu_multiply = silu_multiply_in_place,
-    .attention = &kAvx512Attention,
-    .peaks = {amx_peak, amx_peak, float_peak<Vnni512>, read_words},
-};
+const KernelSet kAmxInt8Kernels = amx_set();
 
 }  // namespace sluice::kernels

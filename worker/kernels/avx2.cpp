@@ -3,10 +3,8 @@
 #include <immintrin.h>
 
 #include "worker/kernels/avx2_float.inl.h"
-#include "worker/kernels/elementwise.inl.h"
-#include "worker/kernels/float_matmul.inl.h"
+#include "worker/kernels/kernel_set.inl.h"
 #include "worker/kernels/panel256.inl.h"
-#include "worker/kernels/peaks.inl.h"
 #include "worker/kernels/tables.h"
 
 namespace sluice::kernels {
@@ -62,21 +60,6 @@ struct Avx2 : Panel256 {
 
 }  // namespace
 
-const KernelSet kAvx2Kernels = {
-    .name = "avx2",
-    .matmul_f32 = float_matmul<Avx2Float, float>,
-    .matmul_f16 = float_matmul<Avx2Float, std::uint16_t>,
-    .matmul_packed = packed_matmuls<Avx2>(),
-    .quantize_token = quantize_activations,
-    .sum_tokens = sum_tokens,
-    .dot = float_dot<Avx2Float>,
-    .weighted_sum = float_weighted_sum<Avx2Float>,
-    .softmax = softmax_in_place,
-    .silu_multiply = silu_multiply_in_place,
-    .scan = scan_numbers,
-    .sum_of_exp = sum_of_exp,
-    .attention = &kAvx2Attention,
-    .peaks = peaks<Avx2>(),
-};
+const KernelSet kAvx2Kernels = kernel_set<Avx2Float, Avx2>("avx2", &kAvx2Attention);
 
 }  // namespace sluice::kernels

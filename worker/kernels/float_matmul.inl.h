@@ -87,33 +87,5 @@ float float_dot(const float* a, const float* b, std::size_t n) {
   return sum;
 }
 
-template <class Simd, int V>
-void weighted_strip(const float* weights, const float* rows, std::size_t count, std::size_t n, float* y) {
-  typename Simd::Vector sums[V];
-  for (int v = 0; v < V; ++v) sums[v] = Simd::load(y + static_cast<std::size_t>(v) * Simd::kLanes);
-  for (std::size_t i = 0; i < count; ++i) {
-    const typename Simd::Vector weight = Simd::broadcast(weights[i]);
-    for (int v = 0; v < V; ++v) {
-      sums[v] = Simd::multiply_add(
-          weight, Simd::load(rows + i * n + static_cast<std::size_t>(v) * Simd::kLanes), sums[v]);
-    }
-  }
-  for (int v = 0; v < V; ++v) Simd::store(y + static_cast<std::size_t>(v) * Simd::kLanes, sums[v]);
-}
-
-template <class Simd>
-void float_weighted_sum(const float* weights, const float* rows, std::size_t count, std::size_t n, float* y) {
-  std::size_t at = 0;
-  for (; at + 4 * Simd::kLanes <= n; at += 4 * Simd::kLanes) {
-    weighted_strip<Simd, 4>(weights, rows + at, count, n, y + at);
-  }
-  for (; at + Simd::kLanes <= n; at += Simd::kLanes) {
-    weighted_strip<Simd, 1>(weights, rows + at, count, n, y + at);
-  }
-  for (; at < n; ++at) {
-    for (std::size_t i = 0; i < count; ++i) y[at] += weights[i] * rows[i * n + at];
-  }
-}
-
 }  // namespace
 }  // namespace sluice::kernels

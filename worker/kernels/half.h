@@ -30,6 +30,10 @@ static inline float half_to_float(std::uint16_t half) {
   return float_of_bits((magnitude >= 0x0F800000U ? special : finite) | sign);
 }
 
+static inline bool half_finite(std::uint16_t half) {
+  return (half & 0x7C00U) != 0x7C00U;
+}
+
 // Rounds to nearest, ties to even. Too large becomes infinity, NaN stays NaN.
 static inline std::uint16_t float_to_half(float value) {
   const std::uint32_t bits = bits_of_float(value);

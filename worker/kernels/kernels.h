@@ -3,11 +3,11 @@
 //
 // Pure functions over memory that the caller owns: safe for concurrent use as long as outputs don't overlap.
 //
-// Numerics: a weight times float activations is accumulated in single precision; Q8_0 weights meet
-// activations quantised to int8 in blocks of 32, their products are summed exactly in 32-bit integers within
-// a block and in single precision across blocks. Within one table, an output depends only on its own row and
-// its own activations: the same bits come out however many tokens or rows are computed together. The engine's
-// promise that a sequence doesn't depend on its batch mates rests on this.
+// Numerics: a float weight times float activations is accumulated in single precision; quantised weights meet
+// activations quantised to int8 in groups of 32, their products are summed exactly in 32-bit integers within
+// a group (or its half) and in single precision across groups. Within one table, an output depends only on
+// its own row and its own activations: the same bits come out however many tokens or rows are computed
+// together. The engine's promise that a sequence doesn't depend on its batch mates rests on this.
 #pragma once
 
 #include <array>
@@ -17,14 +17,13 @@
 #include <string_view>
 
 #include "worker/kernels/attention.h"
-
 #include "worker/kernels/packed_layout.h"
 
 namespace sluice::kernels {
 
 // Rows of activations in int8, in groups of 32: x ≈ scale × value. They stand in tiles of 16 tokens, the last
 // tile has what is left: tile by tile, group by group, token by token, so that a tile's group is one run of
-// bytes. quantize_tokens makes them.
+// bytes. quantize_token makes them.
 struct QuantizedTokens {
   const std::int8_t* values = nullptr;
   const float* scales = nullptr;  // One for each group and token.
@@ -98,8 +97,6 @@ struct KernelSet {
                      std::size_t pitch, void* to);
 
   float (*dot)(const float* a, const float* b, std::size_t n);
-  // y += Σ_i weights[i] · rows[i], over `count` rows of `n` numbers that lie without gaps.
-  void (*weighted_sum)(const float* weights, const float* rows, std::size_t count, std::size_t n, float* y);
   // x := exp(x - max x) / Σ, over n ≥ 1 finite numbers.
   void (*softmax)(float* x, std::size_t n);
   // gate := gate / (1 + exp(-gate)) · up

@@ -2,26 +2,22 @@
 
 #include <cstring>
 
+#include "worker/kernels/formats/blocks.h"
 #include "worker/kernels/half.h"
+#include "worker/kernels/q8_0.h"
 
 namespace sluice::kernels {
 namespace {
 
-// One group of one row, between the two forms.
+// The codes of one group of one row, between the two forms.
 struct Group {
   std::uint8_t codes[kGroupValues];
-  // The bytes that belong to the group: scale and minimum (kUnsigned), or one for each half.
-  std::uint8_t parameters[2];
 };
 
 std::uint16_t half_at(const std::byte* from) {
   std::uint16_t half;
   std::memcpy(&half, from, sizeof half);
   return half;
-}
-
-bool finite(std::uint16_t half) {
-  return (half & 0x7C00U) != 0x7C00U;
 }
 
 // Where the parts of a block begin in the file, in bytes.
@@ -34,28 +30,42 @@ struct FileBlock {
   std::size_t low;
 };
 
+template <class Block>
+constexpr FileBlock fields_of() {
+  FileBlock found{sizeof(Block), offsetof(Block, scale), 0, 0, 0, 0};
+  if constexpr (requires(Block block) { block.min; }) found.minimum = offsetof(Block, min);
+  if constexpr (requires(Block block) { block.scales; }) found.parameters = offsetof(Block, scales);
+  if constexpr (requires(Block block) { block.high; }) found.high = offsetof(Block, high);
+  if constexpr (requires(Block block) { block.codes; }) {
+    found.low = offsetof(Block, codes);
+  } else {
+    found.low = offsetof(Block, values);
+  }
+  return found;
+}
+
 constexpr FileBlock file_block(PackedType type) {
   switch (type) {
     case PackedType::kQ8_0:
-      return {34, 0, 0, 0, 0, 2};
+      return fields_of<BlockQ8_0>();
     case PackedType::kQ4_0:
-      return {18, 0, 0, 0, 0, 2};
+      return fields_of<BlockQ4_0>();
     case PackedType::kQ4_1:
-      return {20, 0, 2, 0, 0, 4};
+      return fields_of<BlockQ4_1>();
     case PackedType::kQ5_0:
-      return {22, 0, 0, 0, 2, 6};
+      return fields_of<BlockQ5_0>();
     case PackedType::kQ5_1:
-      return {24, 0, 2, 0, 4, 8};
+      return fields_of<BlockQ5_1>();
     case PackedType::kQ2_K:
-      return {84, 80, 82, 0, 0, 16};
+      return fields_of<BlockQ2_K>();
     case PackedType::kQ3_K:
-      return {110, 108, 0, 96, 0, 32};
+      return fields_of<BlockQ3_K>();
     case PackedType::kQ4_K:
-      return {144, 0, 2, 4, 0, 16};
+      return fields_of<BlockQ4_K>();
     case PackedType::kQ5_K:
-      return {176, 0, 2, 4, 16, 48};
+      return fields_of<BlockQ5_K>();
     case PackedType::kQ6_K:
-      return {210, 208, 0, 192, 128, 0};
+      return fields_of<BlockQ6_K>();
   }
   return {};
 }
@@ -64,22 +74,26 @@ std::uint8_t byte_at(const std::byte* from, std::size_t index) {
   return static_cast<std::uint8_t>(from[index]);
 }
 
-// Six bits each for eight scales and eight minima, in twelve bytes.
-void read_six_bits(const std::byte* s, std::size_t g, std::uint8_t (&parameters)[2]) {
-  if (g < 4) {
-    parameters[0] = byte_at(s, g) & 63;
-    parameters[1] = byte_at(s, g + 4) & 63;
+// The bytes that belong to the groups of a block, two for each: scale and minimum, or one for each half.
+template <PackedType P>
+void read_parameters(const std::byte* block, std::uint8_t (&to)[16]) {
+  std::uint8_t packed[16];
+  constexpr bool kSixBits = P != PackedType::kQ2_K && P != PackedType::kQ6_K;
+  std::memcpy(packed, block + file_block(P).parameters, kSixBits ? 12 : 16);
+  if constexpr (P == PackedType::kQ3_K) {
+    unpack_q3_k_scales(packed, to);
+    for (std::uint8_t& scale : to) scale = static_cast<std::uint8_t>(scale - 32);
+  } else if constexpr (kSixBits) {
+    std::uint8_t scales[8];
+    std::uint8_t mins[8];
+    unpack_group_scales(packed, scales, mins);
+    for (std::size_t g = 0; g < 8; ++g) {
+      to[2 * g] = scales[g];
+      to[2 * g + 1] = mins[g];
+    }
   } else {
-    parameters[0] = static_cast<std::uint8_t>((byte_at(s, g + 4) & 15) | (byte_at(s, g - 4) >> 6 << 4));
-    parameters[1] = static_cast<std::uint8_t>((byte_at(s, g + 4) >> 4) | (byte_at(s, g) >> 6 << 4));
+    std::memcpy(to, packed, sizeof packed);
   }
-}
-
-// Six bits each for sixteen scales, in twelve bytes; 32 stands for zero.
-std::uint8_t signed_six_bits(const std::byte* s, std::size_t i) {
-  const int low = i < 8 ? byte_at(s, i) & 15 : byte_at(s, i - 8) >> 4;
-  const int high = byte_at(s, 8 + i % 4) >> (2 * (i / 4)) & 3;
-  return static_cast<std::uint8_t>(low + high * 16 - 32);
 }
 
 // Group g of a block. Bit positions are those of the format; every loop is over bytes that lie together.
@@ -111,7 +125,6 @@ void read_group(const std::byte* block, std::size_t g, Group& group) {
         group.codes[i] = static_cast<std::uint8_t>(group.codes[i] | (byte_at(high, i) >> g & 1) << 4);
       }
     }
-    read_six_bits(block + F.parameters, g, group.parameters);
   } else if constexpr (P == PackedType::kQ6_K) {
     const std::size_t from = g / 4 * 64 + g % 2 * 32;
     const unsigned shift = g % 4 / 2 * 4;
@@ -119,18 +132,12 @@ void read_group(const std::byte* block, std::size_t g, Group& group) {
       const int above = byte_at(high, g / 4 * 32 + i) >> (g % 4 * 2) & 3;
       group.codes[i] = static_cast<std::uint8_t>((byte_at(low, from + i) >> shift & 15) | above << 4);
     }
-    group.parameters[0] = byte_at(block, F.parameters + 2 * g);
-    group.parameters[1] = byte_at(block, F.parameters + 2 * g + 1);
   } else {
     for (std::size_t i = 0; i < kGroupValues; ++i) {
       group.codes[i] = byte_at(low, g / 4 * 32 + i) >> (g % 4 * 2) & 3;
       if constexpr (P == PackedType::kQ3_K) {
         group.codes[i] = static_cast<std::uint8_t>(group.codes[i] | (byte_at(high, i) >> g & 1) << 2);
       }
-    }
-    for (std::size_t half = 0; half < 2; ++half) {
-      group.parameters[half] = P == PackedType::kQ3_K ? signed_six_bits(block + F.parameters, 2 * g + half)
-                                                      : byte_at(block, F.parameters + 2 * g + half);
     }
   }
 }
@@ -144,10 +151,6 @@ std::uint32_t quad_of(const Group& group, std::size_t q) {
 // Four codes at a time: no bit of one leaves its byte.
 template <PackedLayout L>
 void write_group(const Group& group, std::size_t row, std::byte* to) {
-  if constexpr (L.scales != PackedScales::kOfHead) {
-    to[row] = static_cast<std::byte>(group.parameters[0]);
-    to[kPanelRows + row] = static_cast<std::byte>(group.parameters[1]);
-  }
   std::byte* lines = to + L.parameter_bytes() + 4 * row;
   const auto write = [&](std::size_t line, std::uint32_t four) {
     std::memcpy(lines + line * kLineBytes, &four, sizeof four);
@@ -193,17 +196,24 @@ bool pack(const std::byte* from, std::size_t rows, std::size_t cols, std::byte* 
     for (std::size_t row = 0; row < rows; ++row) {
       const std::byte* block = from + (row * blocks + b) * F.bytes;
       std::memcpy(panel + 2 * row, block + F.scale, 2);
-      bad += finite(half_at(block + F.scale)) ? 0 : 1;
+      bad += half_finite(half_at(block + F.scale)) ? 0 : 1;
       if constexpr (L.minima) {
         std::memcpy(panel + 2 * (kPanelRows + row), block + F.minimum, 2);
-        bad += finite(half_at(block + F.minimum)) ? 0 : 1;
+        bad += half_finite(half_at(block + F.minimum)) ? 0 : 1;
         // The older formats add theirs.
         if constexpr (L.scales == PackedScales::kOfHead) panel[2 * (kPanelRows + row) + 1] ^= std::byte{0x80};
       }
+      std::uint8_t parameters[16] = {};
+      if constexpr (L.scales != PackedScales::kOfHead) read_parameters<P>(block, parameters);
       for (std::size_t g = 0; g < L.block_groups; ++g) {
+        std::byte* to = panel + L.head_bytes() + g * L.group_bytes();
+        if constexpr (L.scales != PackedScales::kOfHead) {
+          to[row] = static_cast<std::byte>(parameters[2 * g]);
+          to[kPanelRows + row] = static_cast<std::byte>(parameters[2 * g + 1]);
+        }
         Group group{};
         read_group<P>(block, g, group);
-        write_group<L>(group, row, panel + L.head_bytes() + g * L.group_bytes());
+        write_group<L>(group, row, to);
       }
     }
   }
@@ -287,14 +297,6 @@ auto with_type(PackedType type, const Body& body) {
 }
 
 }  // namespace
-
-std::size_t packed_block_values(PackedType type) {
-  return packed_layout(type).block_groups * kGroupValues;
-}
-
-std::size_t file_block_bytes(PackedType type) {
-  return file_block(type).bytes;
-}
 
 std::size_t panel_bytes(PackedType type, std::size_t cols) {
   const PackedLayout layout = packed_layout(type);

@@ -9,11 +9,7 @@
 
 namespace sluice::kernels {
 
-// Numbers of one block, in the file and packed alike; rows must be whole blocks.
-std::size_t packed_block_values(PackedType type);
-// Bytes of one block in the file.
-std::size_t file_block_bytes(PackedType type);
-// Bytes of a panel of rows of `cols` numbers.
+// Bytes of a panel of rows of `cols` numbers, which are whole blocks.
 std::size_t panel_bytes(PackedType type, std::size_t cols);
 
 // Packs `rows` (at most 16) rows of `cols` numbers that lie without gaps, into one panel. False: a scale is

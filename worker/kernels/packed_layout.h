@@ -60,7 +60,7 @@ struct PackedLayout {
   constexpr std::size_t block_bytes() const { return head_bytes() + block_groups * group_bytes(); }
 };
 
-constexpr PackedLayout packed_layout(PackedType type) {
+static constexpr PackedLayout packed_layout(PackedType type) {
   switch (type) {
     case PackedType::kQ8_0:
       return {1, 8, 0, 1, false, 128, PackedScales::kOfHead};

@@ -1,50 +1,12 @@
 // For any CPU: nothing beyond the baseline that the compiler was told.
 #include <cstring>
 
-#include "worker/kernels/elementwise.inl.h"
-#include "worker/kernels/float_matmul.inl.h"
-#include "worker/kernels/packed_matmul.inl.h"
-#include "worker/kernels/peaks.inl.h"
+#include "worker/kernels/kernel_set.inl.h"
+#include "worker/kernels/portable_float.inl.h"
 #include "worker/kernels/tables.h"
 
 namespace sluice::kernels {
 namespace {
-
-// Vectors of four, an extension that GCC and Clang share: 128 bits are in the baseline of x86-64 and of
-// AArch64, and elsewhere the compiler takes them apart.
-typedef float Floats __attribute__((vector_size(16)));
-typedef std::uint32_t Words __attribute__((vector_size(16)));
-typedef std::uint16_t Halves __attribute__((vector_size(8)));
-
-struct Portable {
-  static constexpr std::size_t kLanes = 4;
-  static constexpr int kTileRows = 2;
-  static constexpr int kTileTokens = 4;
-  using Vector = Floats;
-
-  static Vector zero() { return Vector{}; }
-  static Vector load(const float* from) {
-    Vector v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-  }
-  // As half_to_float, four at once. Comparisons of vectors give masks.
-  static Vector load(const std::uint16_t* from) {
-    Halves halves;
-    std::memcpy(&halves, from, sizeof halves);
-    const Words half = __builtin_convertvector(halves, Words);
-    const Words magnitude = (half & 0x7FFFU) << 13;
-    const Words finite = reinterpret_cast<Words>(reinterpret_cast<Floats>(magnitude) * 0x1p112F);
-    const Words special = reinterpret_cast<Words>(magnitude >= 0x0F800000U) & 0x7F800000U;
-    return reinterpret_cast<Floats>(finite | special | ((half & 0x8000U) << 16));
-  }
-  static void store(float* to, Vector v) { std::memcpy(to, &v, sizeof v); }
-  static Vector broadcast(float value) { return Vector{value, value, value, value}; }
-  static float one(float value) { return value; }
-  static float one(std::uint16_t value) { return half_to_float(value); }
-  static Vector multiply_add(Vector a, Vector b, Vector c) { return a * b + c; }
-  static float sum(Vector v) { return (v[0] + v[2]) + (v[1] + v[3]); }
-};
 
 typedef std::uint16_t Words64 __attribute__((vector_size(64)));
 typedef std::int32_t Ints64 __attribute__((vector_size(64)));
@@ -149,21 +111,6 @@ struct PortablePanel {
 
 }  // namespace
 
-const KernelSet kPortableKernels = {
-    .name = "portable",
-    .matmul_f32 = float_matmul<Portable, float>,
-    .matmul_f16 = float_matmul<Portable, std::uint16_t>,
-    .matmul_packed = packed_matmuls<PortablePanel>(),
-    .quantize_token = quantize_activations,
-    .sum_tokens = sum_tokens,
-    .dot = float_dot<Portable>,
-    .weighted_sum = float_weighted_sum<Portable>,
-    .softmax = softmax_in_place,
-    .silu_multiply = silu_multiply_in_place,
-    .scan = scan_numbers,
-    .sum_of_exp = sum_of_exp,
-    .attention = &kPortableAttention,
-    .peaks = peaks<PortablePanel>(),
-};
+const KernelSet kPortableKernels = kernel_set<PortableFloat, PortablePanel>("portable", &kPortableAttention);
 
 }  // namespace sluice::kernels

@@ -11,10 +11,6 @@
 namespace sluice::kernels {
 namespace {
 
-bool half_finite(std::uint16_t half) {
-  return (half & 0x7C00U) != 0x7C00U;
-}
-
 template <class Number>
 Number number_at(const std::byte* from, std::size_t index) {
   Number number;

@@ -215,14 +215,15 @@ float round_to_codes(const float* x, const float* w, ScaleMin by, CodeRange rang
   return sum(error);
 }
 
+namespace {
+
+constexpr int kSuperRounds = 3;
+
+// The error without the codes.
 template <std::size_t N>
 float rounding_error(const float* x, const float* w, ScaleMin by, CodeRange range) {
   return round_to_codes<N>(x, w, by, range, nullptr);
 }
-
-namespace {
-
-constexpr int kSuperRounds = 3;
 
 // Integers of each group for given factors: the neighbours of the rounded ones that leave the least error.
 template <std::size_t N>
@@ -386,8 +387,6 @@ template ScaleMin best_scale_min<16>(const float*, const float*, int, bool);
 template ScaleMin best_scale_min<32>(const float*, const float*, int, bool);
 template float round_to_codes<16>(const float*, const float*, ScaleMin, CodeRange, std::int8_t*);
 template float round_to_codes<32>(const float*, const float*, ScaleMin, CodeRange, std::int8_t*);
-template float rounding_error<16>(const float*, const float*, ScaleMin, CodeRange);
-template float rounding_error<32>(const float*, const float*, ScaleMin, CodeRange);
 template SuperScales search_with_mins<16>(const float*, const float*, int, int, std::int8_t*);
 template SuperScales search_with_mins<32>(const float*, const float*, int, int, std::int8_t*);
 template SuperScales search_symmetric<16>(const float*, const float*, CodeRange, CodeRange, std::int8_t*);

@@ -38,9 +38,6 @@ ScaleMin best_scale_min(const float* x, const float* w, int most, bool min_posit
 // error that they leave.
 template <std::size_t N>
 float round_to_codes(const float* x, const float* w, ScaleMin by, CodeRange range, std::int8_t* codes);
-// The same error without writing the codes.
-template <std::size_t N>
-float rounding_error(const float* x, const float* w, ScaleMin by, CodeRange range);
 
 // A finite number as a half, cut to the largest finite half; NaN becomes 0.
 std::uint16_t scale_to_half(float scale);

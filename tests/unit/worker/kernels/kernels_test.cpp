@@ -11,20 +11,13 @@
 #include <random>
 #include <vector>
 
+#include "tests/unit/worker/kernels/normals.h"
 #include "worker/kernels/half.h"
 
 namespace sluice::kernels {
 namespace {
 
 constexpr double kEpsilon = 0x1p-24;  // Relative error of one single-precision operation.
-
-std::vector<float> normals(std::size_t n, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
 
 std::vector<std::uint16_t> halves(const std::vector<float>& values) {
   std::vector<std::uint16_t> out(values.size());
@@ -151,30 +144,6 @@ TEST_P(Kernels, DotMatchesDoublePrecision) {
     }
     EXPECT_NEAR(GetParam()->dot(a.data(), b.data(), n), sum,
                 static_cast<double>(n + 1) * kEpsilon * magnitude);
-  }
-}
-
-TEST_P(Kernels, WeightedSumMatchesDoublePrecisionAndMayBeDoneInParts) {
-  for (std::size_t n : {1, 8, 16, 40, 64, 100, 128}) {
-    const std::size_t count = 37;
-    const std::vector<float> weights = normals(count, 18);
-    const std::vector<float> rows = normals(count * n, 19);
-    const std::vector<float> start = normals(n, 20);
-    std::vector<float> y = start;
-    GetParam()->weighted_sum(weights.data(), rows.data(), count, n, y.data());
-    for (std::size_t i = 0; i < n; ++i) {
-      double sum = start[i];
-      double magnitude = std::fabs(start[i]);
-      for (std::size_t k = 0; k < count; ++k) {
-        sum += static_cast<double>(weights[k]) * rows[k * n + i];
-        magnitude += std::fabs(static_cast<double>(weights[k]) * rows[k * n + i]);
-      }
-      EXPECT_NEAR(y[i], sum, static_cast<double>(count + 1) * kEpsilon * magnitude);
-    }
-    std::vector<float> parts = start;
-    GetParam()->weighted_sum(weights.data(), rows.data(), 5, n, parts.data());
-    GetParam()->weighted_sum(&weights[5], &rows[5 * n], count - 5, n, parts.data());
-    EXPECT_EQ(parts, y);
   }
 }
 

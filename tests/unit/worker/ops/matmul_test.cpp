@@ -6,18 +6,13 @@
 #include <limits>
 #include <random>
 
+#include "tests/unit/worker/kernels/normals.h"
 #include "worker/kernels/formats/format.h"
 
 namespace sluice::ops {
 namespace {
 
-std::vector<float> normals(std::size_t n, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, 1.0F);
-  std::vector<float> values(n);
-  for (float& value : values) value = normal(random);
-  return values;
-}
+using kernels::normals;
 
 struct Stored {
   std::vector<std::byte> bytes;
