@@ -210,10 +210,9 @@ void NativeEngine::sample(std::span<float> logits) {
   context.pool.parallel_for(sampling_.size(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::span<float> own = logits.subspan(i * vocabulary, vocabulary);
-      sampling_[i]->broken = !context.kernels.scan(own.data(), own.size()).finite;
-      if (sampling_[i]->broken) continue;
       ops::TokenLogprobs* const logprobs = sampling_[i]->wants_logprobs ? &sampling_[i]->logprobs : nullptr;
       sampling_[i]->picked = sampling_[i]->sampler.pick(context.kernels, own, logprobs);
+      sampling_[i]->broken = !sampling_[i]->picked;
     }
   });
 }

@@ -80,7 +80,6 @@ class KvCache {
   void copy(std::uint32_t from, std::uint32_t to);
 
   const KvShape& shape() const { return shape_; }
-  std::size_t pages_max() const { return pages_; }
   std::size_t pages_free() const { return free_.size(); }
   std::size_t tokens_max() const { return pages_ * kPageTokens; }
   std::size_t tokens_free() const { return free_.size() * kPageTokens; }

@@ -168,28 +168,41 @@ void Activations::set(const float* x, std::size_t tokens, std::size_t cols) {
   summed_ = {};
 }
 
-// Calls body(first token, tokens) for each tile.
+// Calls body(piece) for pieces that together are all tokens and groups: a tile, or a stretch of its groups
+// where the tiles are few.
 template <class Body>
-void Activations::for_tiles(const Context& context, const Body& body) const {
+void Activations::for_pieces(const Context& context, const Body& body) const {
+  const std::size_t groups = cols_ / kGroupValues;
   const std::size_t tiles = (tokens_ + kTileTokens - 1) / kTileTokens;
-  const std::size_t grain = tokens_ * cols_ <= kProductsInline ? tiles : 1;
-  context.pool.parallel_for(tiles, grain, [&](std::size_t begin, std::size_t end, std::size_t) {
-    for (std::size_t tile = begin; tile < end; ++tile) {
-      body(tile * kTileTokens, std::min(kTileTokens, tokens_ - tile * kTileTokens));
+  const std::size_t tile_tokens = std::min(tokens_, kTileTokens);
+  const std::size_t least = std::max<std::size_t>(1, kProductsInline / (tile_tokens * kGroupValues));
+  const std::size_t fair = (groups * tiles + context.pool.threads() - 1) / context.pool.threads();
+  const std::size_t stretch = std::min(groups, std::max(least, fair));
+  const std::size_t stretches = (groups + stretch - 1) / stretch;
+  context.pool.parallel_for(tiles * stretches, 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+    for (std::size_t item = begin; item < end; ++item) {
+      const std::size_t token = item / stretches * kTileTokens;
+      const std::size_t group = item % stretches * stretch;
+      body(Piece{token, std::min(kTileTokens, tokens_ - token), group, std::min(stretch, groups - group)});
     }
   });
 }
 
 kernels::QuantizedTokens Activations::quantized(const Context& context, kernels::PackedType type) {
   const std::size_t groups = cols_ / kGroupValues;
+  // Where a piece's groups begin, counted in groups of tokens.
+  const auto begin_of = [groups](const Piece& piece) {
+    return piece.token * groups + piece.group * piece.tokens;
+  };
   if (!quantized_) {
     values_.resize(std::max(values_.size(), tokens_ * cols_));
     scales_.resize(std::max(scales_.size(), tokens_ * groups));
-    for_tiles(context, [&](std::size_t first, std::size_t tokens) {
-      for (std::size_t t = 0; t < tokens; ++t) {
-        context.kernels.quantize_token(x_ + (first + t) * cols_, cols_, tokens,
-                                       &values_[first * cols_ + t * kGroupValues],
-                                       &scales_[first * groups + t]);
+    for_pieces(context, [&](const Piece& piece) {
+      for (std::size_t t = 0; t < piece.tokens; ++t) {
+        const std::size_t to = begin_of(piece) + t;
+        context.kernels.quantize_token(x_ + (piece.token + t) * cols_ + piece.group * kGroupValues,
+                                       piece.groups * kGroupValues, piece.tokens, &values_[to * kGroupValues],
+                                       &scales_[to]);
       }
     });
     quantized_ = true;
@@ -199,11 +212,12 @@ kernels::QuantizedTokens Activations::quantized(const Context& context, kernels:
   std::vector<std::uint32_t>& sums = sums_[index];
   if (!summed_[index]) {
     const bool halves = kind == kernels::TokenSums::kHalfBiases || kind == kernels::TokenSums::kHalfFloats;
-    const std::size_t numbers = groups * (halves ? 2 : 1);
-    sums.resize(std::max(sums.size(), tokens_ * numbers));
-    for_tiles(context, [&](std::size_t first, std::size_t tokens) {
-      context.kernels.sum_tokens(kind, &values_[first * cols_], &scales_[first * groups], groups, tokens,
-                                 &sums[first * numbers]);
+    const std::size_t parts = halves ? 2 : 1;
+    sums.resize(std::max(sums.size(), tokens_ * groups * parts));
+    for_pieces(context, [&](const Piece& piece) {
+      const std::size_t from = begin_of(piece);
+      context.kernels.sum_tokens(kind, &values_[from * kGroupValues], &scales_[from], piece.groups,
+                                 piece.tokens, &sums[from * parts]);
     });
     summed_[index] = true;
   }

@@ -43,7 +43,6 @@ class WeightMatrix {
   const std::byte* row(std::size_t index) const {
     return data_ + (packed() ? index / kernels::kPanelRows : index) * row_bytes_;
   }
-  std::size_t bytes() const { return row_bytes_ * (packed() ? panels() : rows_); }
 
   // Writes one row as floats.
   void read_row(std::size_t index, float* to) const;
@@ -54,8 +53,6 @@ class WeightMatrix {
   Status check_finite(const Context& context) const;
 
  private:
-  std::size_t panels() const { return (rows_ + kernels::kPanelRows - 1) / kernels::kPanelRows; }
-
   GgmlType type_ = GgmlType::kF32;
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
@@ -79,8 +76,14 @@ class Activations {
   kernels::QuantizedTokens quantized(const Context& context, kernels::PackedType type);
 
  private:
+  struct Piece {
+    std::size_t token;  // The first of a tile.
+    std::size_t tokens;
+    std::size_t group;
+    std::size_t groups;
+  };
   template <class Body>
-  void for_tiles(const Context& context, const Body& body) const;
+  void for_pieces(const Context& context, const Body& body) const;
 
   const float* x_ = nullptr;
   std::size_t tokens_ = 0;

@@ -78,22 +78,25 @@ void Sampler::penalize(std::span<float> logits) const {
   }
 }
 
-std::int32_t Sampler::pick(const kernels::KernelSet& kernels, std::span<float> logits,
-                           TokenLogprobs* logprobs) {
+std::optional<std::int32_t> Sampler::pick(const kernels::KernelSet& kernels, std::span<float> logits,
+                                          TokenLogprobs* logprobs) {
+  kernels::LogitScan scan = kernels.scan(logits.data(), logits.size());
+  if (!scan.finite) return std::nullopt;
   double all = 0.0;  // The logarithm of what probabilities are relative to.
   if (logprobs != nullptr) {
     raw_.assign(logits.begin(), logits.end());
-    const float largest = kernels.scan(logits.data(), logits.size()).largest;
-    all = static_cast<double>(largest) + std::log(kernels.sum_of_exp(logits.data(), logits.size(), largest));
+    all = static_cast<double>(scan.largest) +
+          std::log(kernels.sum_of_exp(logits.data(), logits.size(), scan.largest));
   }
-  penalize(logits);
-  const std::int32_t id = config_.temperature > 0.0F
-                              ? draw(kernels, logits)
-                              : static_cast<std::int32_t>(kernels.scan(logits.data(), logits.size()).index);
-  if (config_.repetition_penalty != 1.0F || config_.frequency_penalty != 0.0F ||
-      config_.presence_penalty != 0.0F) {
-    ++answer_[id];
+  const bool penalties = config_.repetition_penalty != 1.0F || config_.frequency_penalty != 0.0F ||
+                         config_.presence_penalty != 0.0F;
+  if (penalties) {
+    penalize(logits);
+    scan = kernels.scan(logits.data(), logits.size());
   }
+  const std::int32_t id = config_.temperature > 0.0F ? draw(kernels, logits, scan.largest)
+                                                     : static_cast<std::int32_t>(scan.index);
+  if (penalties) ++answer_[id];
   if (logprobs != nullptr) {
     const auto relative = [all](float logit) {
       return static_cast<float>(std::min(0.0, static_cast<double>(logit) - all));
@@ -135,10 +138,9 @@ void Sampler::cut(std::span<const float> probabilities) {
   }
 }
 
-std::int32_t Sampler::draw(const kernels::KernelSet& kernels, std::span<float> logits) {
+std::int32_t Sampler::draw(const kernels::KernelSet& kernels, std::span<float> logits, float largest) {
   const double uniform = seeded_uniform(config_.seed, draws_++);
   const float inverse = 1.0F / std::max(config_.temperature, 1e-4F);
-  const float largest = kernels.scan(logits.data(), logits.size()).largest;
   // Relative to the largest first: a low temperature must not carry a logit out of range.
   for (float& logit : logits) logit = (logit - largest) * inverse;
   kernels.softmax(logits.data(), logits.size());

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
@@ -48,14 +49,14 @@ class Sampler {
  public:
   Sampler(const SamplerConfig& config, std::span<const std::int32_t> prompt);
 
-  // Logits must be finite; they are changed. The pick counts as seen from now on. Where `logprobs` is given
-  // it is filled in.
-  std::int32_t pick(const kernels::KernelSet& kernels, std::span<float> logits,
-                    TokenLogprobs* logprobs = nullptr);
+  // The logits are changed. The pick counts as seen from now on. Where `logprobs` is given it is filled in.
+  // Empty: not all logits are finite; then nothing has happened.
+  std::optional<std::int32_t> pick(const kernels::KernelSet& kernels, std::span<float> logits,
+                                   TokenLogprobs* logprobs = nullptr);
 
  private:
   void penalize(std::span<float> logits) const;
-  std::int32_t draw(const kernels::KernelSet& kernels, std::span<float> logits);
+  std::int32_t draw(const kernels::KernelSet& kernels, std::span<float> logits, float largest);
   void cut(std::span<const float> probabilities);
 
   SamplerConfig config_;

@@ -211,6 +211,7 @@ std::vector<Case> cases() {
     all.push_back({12, 2, 128, type});
     all.push_back({4, 4, 64, type});
     all.push_back({14, 1, 80, type});
+    all.push_back({2, 1, 320, type});  // Wider than what is converted at a time.
   }
   return all;
 }

@@ -16,7 +16,7 @@ const kernels::KernelSet& kernel_set() {
 }
 
 std::int32_t pick(Sampler& sampler, std::vector<float> logits) {
-  return sampler.pick(kernel_set(), logits);
+  return sampler.pick(kernel_set(), logits).value();
 }
 
 // Share of each id over many draws.
@@ -256,7 +256,7 @@ TEST(Sampler, LogprobsAreThoseOfTheModelWhateverIsDoneToTheLogits) {
     TokenLogprobs got;
     std::vector<float> logits = logs(p);
     for (float& logit : logits) logit += 7.0F;
-    const std::int32_t id = sampler.pick(kernel_set(), logits, &got);
+    const std::int32_t id = sampler.pick(kernel_set(), logits, &got).value();
     EXPECT_NEAR(got.logprob, std::log(p[static_cast<std::size_t>(id)]), 1e-5);
     ASSERT_EQ(got.top.size(), 3U);
     EXPECT_EQ(got.top[0].first, 1);
