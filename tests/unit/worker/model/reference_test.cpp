@@ -179,7 +179,7 @@ TEST(Llama, ComputesWhatQwen2DoesOnTheSameWeightsReordered) {
 
 // Rounded to Q8_0 with int8 activations, gaps move by some tenths (another engine: 0.15 on average, 0.53 at
 // most).
-// A greedy continuation may turn elsewhere at a near tie, in two prompts at the most.
+// A greedy continuation may turn elsewhere at a near tie, in one prompt at the most.
 TEST(Q8_0, StaysNearTheReference) {
   const auto source = GgufFile::open(kFolder + "sluice-tiny-f16.gguf");
   ASSERT_TRUE(source.has_value());
@@ -204,7 +204,9 @@ TEST(Q8_0, StaysNearTheReference) {
   for (const kernels::KernelSet* set : kernels::kernel_sets()) {
     Runner runner(folder.path("q8.gguf"), *set);
     double gap = 0.0;
-    EXPECT_GE(compare(runner, gap), 10) << set->name;
+    const int same = compare(runner, gap);
+    RecordProperty("same_" + std::string(set->name), same);
+    EXPECT_GE(same, 11) << set->name;
     EXPECT_LE(gap, 0.8) << set->name;
   }
 }

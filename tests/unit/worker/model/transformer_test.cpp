@@ -44,8 +44,12 @@ class AnyModel : public testing::TestWithParam<Case> {
     auto model = load_model(*file_, context_);
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = std::move(*model);
+    use_cache(ops::KvType::kF32);
+  }
+
+  void use_cache(ops::KvType type) {
     ops::KvShape shape = model_->kv_shape();
-    shape.type = ops::KvType::kF32;
+    shape.type = type;
     cache_ = std::move(*ops::KvCache::make(shape, 4096));
   }
 
@@ -89,61 +93,69 @@ class AnyModel : public testing::TestWithParam<Case> {
 };
 
 TEST_P(AnyModel, APromptInChunksEqualsItInOnePieceAndTokenByToken) {
-  const std::vector<std::int32_t> ids = random_ids(100, 1);
-  const auto expected = one_by_one(ids);
-  for (std::size_t chunk : {100, 33, 7}) {
-    const ops::KvPages pages = *cache_->reserve(ids.size());
-    for (std::size_t from = 0; from < ids.size(); from += chunk) {
-      std::vector<StepToken> tokens;
-      for (std::size_t i = from; i < std::min(ids.size(), from + chunk); ++i) {
-        tokens.push_back({ids[i], i, &pages, i % 5 == 4});
+  for (const ops::KvType kv : {ops::KvType::kF32, ops::KvType::kF16, ops::KvType::kI8}) {
+    SCOPED_TRACE(ops::kv_type_name(kv));
+    use_cache(kv);
+    const std::vector<std::int32_t> ids = random_ids(100, 1);
+    const auto expected = one_by_one(ids);
+    for (std::size_t chunk : {100, 33, 7}) {
+      const ops::KvPages pages = *cache_->reserve(ids.size());
+      for (std::size_t from = 0; from < ids.size(); from += chunk) {
+        std::vector<StepToken> tokens;
+        for (std::size_t i = from; i < std::min(ids.size(), from + chunk); ++i) {
+          tokens.push_back({ids[i], i, &pages, i % 5 == 4});
+        }
+        const std::span<float> out = model_->forward(*cache_, tokens);
+        std::size_t row = 0;
+        for (const StepToken& token : tokens) {
+          if (!token.wants_logits) continue;
+          ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary], expected[token.position].data(),
+                                model_->shape().vocabulary * sizeof(float)),
+                    0)
+              << "position " << token.position << ", chunks of " << chunk;
+          ++row;
+        }
+        ASSERT_EQ(out.size(), row * model_->shape().vocabulary);
       }
-      const std::span<float> out = model_->forward(*cache_, tokens);
-      std::size_t row = 0;
-      for (const StepToken& token : tokens) {
-        if (!token.wants_logits) continue;
-        ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary], expected[token.position].data(),
-                              model_->shape().vocabulary * sizeof(float)),
-                  0)
-            << "position " << token.position << ", chunks of " << chunk;
-        ++row;
-      }
-      ASSERT_EQ(out.size(), row * model_->shape().vocabulary);
     }
   }
 }
 
 TEST_P(AnyModel, ASequenceDoesNotDependOnItsBatchMates) {
-  std::vector<std::vector<std::int32_t>> sequences;
-  std::vector<std::vector<std::vector<float>>> expected;
-  for (unsigned s = 0; s < 16; ++s) {
-    sequences.push_back(random_ids(20 + s, 10 + s));
-    expected.push_back(one_by_one(sequences.back()));
-  }
-  std::vector<ops::KvPages> pages;
-  pages.reserve(sequences.size());
-  for (const auto& ids : sequences) pages.push_back(*cache_->reserve(ids.size()));
-  // All in step, each step one token of every sequence but a chunk of one of them.
-  std::vector<std::size_t> at(sequences.size(), 0);
-  std::size_t step = 0;
-  for (bool more = true; more; ++step) {
-    std::vector<StepToken> tokens;
-    std::vector<std::pair<std::size_t, std::size_t>> who;
-    more = false;
-    for (std::size_t s = 0; s < sequences.size(); ++s) {
-      const std::size_t count = step % sequences.size() == s ? 5 : 1;
-      for (std::size_t i = 0; i < count && at[s] < sequences[s].size(); ++i, ++at[s]) {
-        tokens.push_back({sequences[s][at[s]], at[s], &pages[s], true});
-        who.emplace_back(s, at[s]);
-        more = true;
-      }
+  for (const ops::KvType kv : {ops::KvType::kF32, ops::KvType::kF16, ops::KvType::kI8}) {
+    SCOPED_TRACE(ops::kv_type_name(kv));
+    use_cache(kv);
+    std::vector<std::vector<std::int32_t>> sequences;
+    std::vector<std::vector<std::vector<float>>> expected;
+    for (unsigned s = 0; s < 16; ++s) {
+      sequences.push_back(random_ids(20 + s, 10 + s));
+      expected.push_back(one_by_one(sequences.back()));
     }
-    const std::span<float> out = model_->forward(*cache_, tokens);
-    for (std::size_t row = 0; row < who.size(); ++row) {
-      ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary],
-                            expected[who[row].first][who[row].second].data(),
-                            model_->shape().vocabulary * sizeof(float)),
-                0);
+    std::vector<ops::KvPages> pages;
+    pages.reserve(sequences.size());
+    for (const auto& ids : sequences) pages.push_back(*cache_->reserve(ids.size()));
+    // All in step, each step one token of every sequence but a chunk of one of them.
+    std::vector<std::size_t> at(sequences.size(), 0);
+    std::size_t step = 0;
+    for (bool more = true; more; ++step) {
+      std::vector<StepToken> tokens;
+      std::vector<std::pair<std::size_t, std::size_t>> who;
+      more = false;
+      for (std::size_t s = 0; s < sequences.size(); ++s) {
+        const std::size_t count = step % sequences.size() == s ? 5 : 1;
+        for (std::size_t i = 0; i < count && at[s] < sequences[s].size(); ++i, ++at[s]) {
+          tokens.push_back({sequences[s][at[s]], at[s], &pages[s], true});
+          who.emplace_back(s, at[s]);
+          more = true;
+        }
+      }
+      const std::span<float> out = model_->forward(*cache_, tokens);
+      for (std::size_t row = 0; row < who.size(); ++row) {
+        ASSERT_EQ(std::memcmp(&out[row * model_->shape().vocabulary],
+                              expected[who[row].first][who[row].second].data(),
+                              model_->shape().vocabulary * sizeof(float)),
+                  0);
+      }
     }
   }
 }
