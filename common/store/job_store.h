@@ -6,6 +6,7 @@
 // defect.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -22,7 +23,10 @@ namespace sluice {
 
 struct JobRules {
   int attempts_max = 5;
-  int poison_lapses_max = 3;                     // Starts whose lease lapsed before the job counts as poison.
+  int poison_lapses_max = 3;  // Starts whose lease lapsed before the job counts as poison.
+  // From so many on a job is held alone, so that it takes no other with it. A worker is killed for many
+  // reasons, so it isn't the first if the last still leaves each job a start alone.
+  int suspect_lapses() const { return std::clamp(poison_lapses_max - 1, 1, 2); }
   std::chrono::milliseconds lease{15'000};       // Longer survives slower heartbeats; shorter rescues sooner.
   std::chrono::milliseconds retry_first{1'000};  // Doubles with each failed attempt: 1, 2, 4, 8 s …
   std::chrono::milliseconds retry_max{300'000};
@@ -74,7 +78,7 @@ struct ClaimedJob {
   std::string request_json;
   std::int64_t prompt_tokens = 0;
   std::int64_t tokens_max = 0;
-  int lapsed_starts = 0;  // > 0: a start of it was lost before; run it alone.
+  int lapsed_starts = 0;  // From JobRules::suspect_lapses() on it is to run alone.
   std::int64_t queued_ms = 0;
 };
 

@@ -69,22 +69,7 @@ Duration Intake::run_once() {
   if (now < retry_at_) return retry_at_ - now;
   if (held_.size() == 0) alone_ = false;
   if (alone_) return kIdle;
-  end_isolation_round();
-  return isolating() ? claim_isolated() : claim_waiting();
-}
-
-bool Intake::isolating() const {
-  return !isolated_.empty() && clock_.steady_now() >= round_at_;
-}
-
-// Between two isolated jobs: has the round lasted long enough?
-void Intake::end_isolation_round() {
-  if (!round_began_) return;
-  const SteadyTime now = clock_.steady_now();
-  const SteadyTime::duration took = now - *round_began_;
-  if (!isolated_.empty() && took < config_.isolation_round_max) return;
-  if (!isolated_.empty()) round_at_ = now + took;
-  round_began_.reset();
+  return isolated_.empty() ? claim_waiting() : claim_isolated();
 }
 
 void Intake::receive() {
@@ -138,7 +123,7 @@ Duration Intake::claim_waiting() {
   std::deque<TaskDelivery> again(std::make_move_iterator(started), std::make_move_iterator(taken.end()));
   taken.erase(started, taken.end());
   Claiming claimed = taken.empty() ? Claiming::kDone : claim(taken);
-  while (claimed == Claiming::kDone && !again.empty() && !isolating() && !alone_) {
+  while (claimed == Claiming::kDone && !again.empty() && isolated_.empty() && !alone_) {
     taken.assign(1, std::move(again.front()));
     again.pop_front();
     claimed = claim(taken);
@@ -155,7 +140,6 @@ Duration Intake::claim_waiting() {
 
 Duration Intake::claim_isolated() {
   if (held_.size() > 0) return kIdle;
-  if (!round_began_) round_began_ = clock_.steady_now();
   std::vector<TaskDelivery> one(1, isolated_.front());
   if (claim(one) == Claiming::kStoreDown) return back_off();
   backoff_.reset();

@@ -7,8 +7,7 @@
 // worker must be held alone, or it takes its neighbours' lives with it. A job that lost `suspect_lapses`
 // starts is a suspect: it is claimed by itself; if anything else is held then, it is given back at once and
 // claimed again when the worker holds nothing, runs alone, and until its end is committed nothing else is
-// claimed. Suspects run one after the other in rounds; after a long round the others have the worker for as
-// long as the round took.
+// claimed. What waits meanwhile has its turn before the next suspect.
 //
 // Safe for concurrent use. Everything given to the constructor must outlive it.
 #pragma once
@@ -16,7 +15,6 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,10 +40,7 @@ struct IntakeConfig {
   std::string worker_id;
   std::string model;  // What the engine serves.
   LaneWeights weights = kLaneWeights;
-  // A worker is killed for many reasons, so one lost start makes no suspect. Below the number that makes a
-  // job dead.
-  int suspect_lapses = 2;
-  std::chrono::milliseconds isolation_round_max{10'000};
+  int suspect_lapses = JobRules{}.suspect_lapses();
   std::size_t held_max = 256;  // Claimed and not ended, those whose results wait to be written included.
   std::chrono::milliseconds store_timeout{5'000};
   // Unclaimed messages go back to their queue after this, before the broker (30 minutes) closes the channel.
@@ -83,8 +78,6 @@ class Intake {
   void give_back_all();
   Duration claim_waiting();
   Duration claim_isolated();
-  bool isolating() const;
-  void end_isolation_round();
   Claiming claim(std::vector<TaskDelivery>& deliveries);
   Claiming claim_refused(std::vector<TaskDelivery>& deliveries, const Error& error);
   void take_in(ClaimedJob&& job, const TaskDelivery& delivery);
@@ -112,8 +105,6 @@ class Intake {
   Lanes lanes_;
   std::deque<TaskDelivery> isolated_;  // To be claimed when nothing is held.
   bool alone_ = false;                 // What is held has the worker to itself.
-  std::optional<SteadyTime> round_began_;
-  SteadyTime round_at_{};  // No round of isolated_ before.
   Backoff backoff_;
   SteadyTime retry_at_{};
   Loop loop_;

@@ -18,7 +18,7 @@ WorkerMetrics WorkerMetrics::make(metrics::Registry& registry) {
   m.early_acks = registry.counter("sluice_worker_early_acks_total",
                                   "Messages acknowledged before the end of a job that runs for long");
   m.isolated = registry.counter("sluice_worker_isolated_total",
-                                "Starts that had the engine to themselves after a lost start");
+                                "Starts that had the engine to themselves after lost starts");
   m.lost_leases = registry.counter("sluice_worker_lost_leases_total",
                                    "Starts given up because the job was cancelled, expired or rescued");
   m.redis_errors =

@@ -33,7 +33,7 @@ class RealService final : public Service {
             config_.rabbitmq, engine_->info().model, prefetch(),
             [this](Priority lane, Delivery&& delivery) { runner_.deliver(lane, std::move(delivery)); }, clock,
             rng, log_),
-        runner_(config_.runner, worker_id_, store_, *engine_, source_, cache_, clock, rng, log_, registry_),
+        runner_(runner_config(), worker_id_, store_, *engine_, source_, cache_, clock, rng, log_, registry_),
         http_(config_.http, router(), registry_, clock, rng) {
     const EngineInfo& info = engine_->info();
     registry_
@@ -78,6 +78,12 @@ class RealService final : public Service {
  private:
   int prefetch() const {
     return config_.prefetch > 0 ? config_.prefetch : 2 * config_.runner.batcher.jobs_max;
+  }
+
+  JobRunnerConfig runner_config() const {
+    JobRunnerConfig runner = config_.runner;
+    runner.intake.suspect_lapses = config_.rules.suspect_lapses();
+    return runner;
   }
 
   http::Router router() {

@@ -31,18 +31,15 @@ TEST_F(IsolationTest, OneLostStartMakesNoSuspect) {
   EXPECT_EQ(state(runs), JobState::kSucceeded);
 }
 
-TEST_F(IsolationTest, AfterALongRoundTheOthersHaveTheWorker) {
-  std::vector<JobId> suspects = {submit("s0"), submit("s1"), submit("s2")};
-  auto settings = config();
-  settings.intake.isolation_round_max = std::chrono::milliseconds(500);
-  make(settings);
+TEST_F(IsolationTest, WhatWaitsHasItsTurnBetweenTwoSuspects) {
+  const std::vector<JobId> suspects = {submit("s0"), submit("s1")};
+  make(config());
   become_suspects(suspects);
-  ASSERT_EQ(dispatch(), 3U);
+  ASSERT_EQ(dispatch(), 2U);
   runner_->start();
   ASSERT_TRUE(engine_.wait_added(1));
   const JobId fresh = submit("fresh");
   deliver(fresh);
-  clock_.advance(std::chrono::seconds(1));  // The first suspect alone fills the round.
   engine_.finish(engine_.added().back());
   ASSERT_TRUE(engine_.wait_added(2));
   EXPECT_EQ(engine_.added().back(), key(fresh));
@@ -51,6 +48,13 @@ TEST_F(IsolationTest, AfterALongRoundTheOthersHaveTheWorker) {
     return std::all_of(suspects.begin(), suspects.end(),
                        [&](const JobId& id) { return state(id) == JobState::kSucceeded; });
   }));
+}
+
+TEST_F(IsolationTest, JobsThatMayLoseOneStartOnlyAreSuspectsAtOnce) {
+  EXPECT_EQ(JobRules{.poison_lapses_max = 1}.suspect_lapses(), 1);
+  EXPECT_EQ(JobRules{.poison_lapses_max = 2}.suspect_lapses(), 1);
+  EXPECT_EQ(JobRules{.poison_lapses_max = 3}.suspect_lapses(), 2);
+  EXPECT_EQ(JobRules{.poison_lapses_max = 100}.suspect_lapses(), 2);
 }
 
 TEST_F(IsolationTest, LostStartsAreClaimedAndRunOneByOne) {
