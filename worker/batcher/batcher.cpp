@@ -102,7 +102,8 @@ int Batcher::room() const {
   int room = static_cast<int>(jobs_max_) + ahead - static_cast<int>(jobs_);
   if (tokens_max_ > 0 && tokens_usual_ > 0) {
     const double tokens_free = static_cast<double>(tokens_max_) - static_cast<double>(tokens_);
-    room = std::min(room, static_cast<int>(std::floor(tokens_free / tokens_usual_)) + ahead);
+    const double most = static_cast<double>(jobs_max_);
+    room = std::min(room, static_cast<int>(std::clamp(tokens_free / tokens_usual_, -most, most)) + ahead);
   }
   // However large the last ones were: an empty engine always takes one more.
   return std::max(room, jobs_ == 0 ? 1 : 0);
@@ -115,8 +116,7 @@ bool Batcher::offer(Work&& work) {
     work.offered = clock_.steady_now();
     ++jobs_;
     tokens_ += work.kv_tokens;
-    const auto tokens = static_cast<double>(work.kv_tokens);
-    tokens_usual_ = tokens_usual_ == 0 ? tokens : tokens_usual_ + (tokens - tokens_usual_) / 16;
+    if (tokens_usual_ == 0) tokens_usual_ = static_cast<double>(work.kv_tokens);
     inbox_.offered.push_back(std::move(work));
   }
   asked_.notify_all();
@@ -237,13 +237,14 @@ void Batcher::let_in(std::vector<Completion>& completed) {
 
 // From here on a job counts as what it took: tokens that it shares with others cost nothing more.
 void Batcher::charge(Work& work, std::size_t free_before) {
-  if (engine_.info().kv_tokens_max == 0) return;  // Such an engine doesn't count.
-  const std::size_t free_after = engine_.load().kv_tokens_free;
-  const std::size_t taken = free_before - std::min(free_before, free_after);
-  if (taken >= work.kv_tokens) return;
+  std::size_t taken = work.kv_tokens;
+  if (engine_.info().kv_tokens_max > 0) {  // Else the engine doesn't count.
+    const std::size_t free_after = engine_.load().kv_tokens_free;
+    taken = std::min(taken, free_before - std::min(free_before, free_after));
+  }
   MutexLock lock(mutex_);
   tokens_ -= work.kv_tokens - taken;
-  tokens_usual_ += (static_cast<double>(taken) - static_cast<double>(work.kv_tokens)) / 16;
+  tokens_usual_ += (static_cast<double>(taken) - tokens_usual_) / 16;
   work.kv_tokens = taken;
 }
 
