@@ -133,7 +133,10 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
       errors.add(field, "unknown_field", "is not a parameter");
     }
   }
-  if (p.top_logprobs > 0 && !p.logprobs) {
+}
+
+void check_parameters(const JobParameters& parameters, FieldErrors& errors) {
+  if (parameters.top_logprobs > 0 && !parameters.logprobs) {
     errors.add("parameters.top_logprobs", "invalid_value", "needs parameters.logprobs to be true");
   }
 }

@@ -16,6 +16,8 @@ namespace sluice::producer {
 void read_parameters(const nlohmann::json& in, bool faults_allowed, JobParameters& parameters,
                      FieldErrors& errors);
 
+// What holds between the members, once a batch's defaults and a job's own are put together.
+void check_parameters(const JobParameters& parameters, FieldErrors& errors);
 // Whether `parameters` may have such a member.
 bool is_parameter(std::string_view name);
 

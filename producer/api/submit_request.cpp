@@ -89,6 +89,7 @@ class Reader {
         errors_.add(field_name(name), "unknown_field", no_field_message(name));
       }
     }
+    check_parameters(shared.parameters, errors_);
     if (shared.model == nullptr || errors_.count() != errors_before) return std::nullopt;
     spec.model = shared.model;
     spec.priority = shared.priority;

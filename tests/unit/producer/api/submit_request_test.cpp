@@ -359,6 +359,18 @@ TEST_F(SubmitRequest, FaultsGoWithTheEchoEngine) {
   EXPECT_THAT(faults(odd.error()), ElementsAre("parameters.fault: invalid_value"));
 }
 
+TEST_F(SubmitRequest, ParametersAreCheckedOnceDefaultsAndOwnAreTogether) {
+  const json shared = {{"top_logprobs", 3}};
+  const json good = {{"parameters", shared},
+                     {"requests", {{{"prompt", "a"}, {"parameters", {{"logprobs", true}}}}}}};
+  const auto parsed = parse_submit(good.dump(), models_);
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
+  EXPECT_EQ(parsed->jobs[0].request.parameters.top_logprobs, 3);
+  EXPECT_TRUE(parsed->jobs[0].request.parameters.logprobs);
+  const json bad = {{"parameters", shared}, {"requests", {{{"prompt", "a"}}}}};
+  EXPECT_FALSE(parse_submit(bad.dump(), models_).has_value());
+}
+
 TEST_F(SubmitRequest, BatchItemsTakeDefaultsFromBeside) {
   const json body = {{"requests",
                       {{{"prompt", "a"}},
