@@ -113,10 +113,13 @@ show_build() {
 
 # Looked at before anything that runs is touched.
 check_own_model() {
-  local fault
+  local described fault
   [[ -f $OWN_MODEL ]] || fail "there is no file $OWN_MODEL (from SLUICE_MODEL)"
-  fault=$("$BUILD/bin/sluice-engine" info --model "$OWN_MODEL" 2>&1 >/dev/null) ||
-    fail "$OWN_MODEL (from SLUICE_MODEL) can't be served: $fault"
+  described=$("$BUILD/bin/sluice-engine" info --model "$OWN_MODEL" --json 2>&1) ||
+    fail "$OWN_MODEL (from SLUICE_MODEL) can't be served: $described"
+  # What can be read is not yet what can be computed.
+  fault=$(python3 -c 'import json, sys; print(json.load(sys.stdin).get("unsupported_because", ""))' <<<"$described")
+  [[ -z $fault ]] || fail "$OWN_MODEL (from SLUICE_MODEL) can't be served: $fault"
   echo "  serving $OWN_MODEL"
 }
 
