@@ -1,5 +1,7 @@
 #include "bench/model/synthetic_vocabulary.h"
 
+#include "common/text/byte_alphabet.h"
+
 namespace sluice::bench {
 namespace {
 
@@ -7,14 +9,6 @@ constexpr int kLetters = 26;
 constexpr std::size_t kControlTokens = 3;
 constexpr std::int32_t kNormal = 1;
 constexpr std::int32_t kControl = 3;
-
-// A byte as a character of the files' alphabet: printable Latin-1 as it is, the others from U+0100 on.
-std::string character(int byte, int& others) {
-  const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 255 && byte != 173);
-  const int code = printable ? byte : 0x100 + others++;
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | (code >> 6)), static_cast<char>(0x80 | (code & 0x3F))};
-}
 
 // Adds tokens made of two that exist until `room` is used up.
 class Builder {
@@ -46,8 +40,10 @@ Result<SyntheticVocabulary> synthetic_vocabulary(std::size_t tokens) {
   if (tokens < 300) return fail(ErrorCode::kInvalid, "a vocabulary has at least 300 tokens");
   SyntheticVocabulary vocabulary;
   vocabulary.tokens.reserve(tokens);
-  int others = 0;
-  for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.push_back(character(byte, others));
+  for (int byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    append_in_alphabet({&c, 1}, vocabulary.tokens.emplace_back());
+  }
   std::vector<std::string> letters, pairs, spaced;
   for (int i = 0; i < kLetters; ++i) letters.push_back(std::string(1, static_cast<char>('a' + i)));
   const std::vector<std::string> space = {vocabulary.tokens[' ']};

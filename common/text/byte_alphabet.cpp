@@ -24,6 +24,14 @@ constexpr std::array<std::int16_t, kCodes> make_table() {
   return table;
 }
 constexpr std::array<std::int16_t, kCodes> kByteOf = make_table();
+constexpr std::array<std::uint16_t, 0x100> make_other_table() {
+  std::array<std::uint16_t, 0x100> table{};
+  for (std::size_t code = 0; code < kCodes; ++code) {
+    if (kByteOf[code] >= 0) table[static_cast<std::size_t>(kByteOf[code])] = static_cast<std::uint16_t>(code);
+  }
+  return table;
+}
+constexpr std::array<std::uint16_t, 0x100> kCodeOf = make_other_table();
 
 }  // namespace
 
@@ -39,6 +47,18 @@ bool append_bytes_of_alphabet(std::string_view text, std::string& bytes) {
     at += next.bytes;
   }
   return true;
+}
+
+void append_in_alphabet(std::string_view bytes, std::string& text) {
+  for (const char c : bytes) {
+    const unsigned code = kCodeOf[static_cast<unsigned char>(c)];
+    if (code < 0x80) {
+      text += static_cast<char>(code);
+      continue;
+    }
+    text += static_cast<char>(0xC0 | (code >> 6));  // The alphabet ends before what takes three bytes.
+    text += static_cast<char>(0x80 | (code & 0x3F));
+  }
 }
 
 }  // namespace sluice

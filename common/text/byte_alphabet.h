@@ -13,5 +13,7 @@ namespace sluice {
 // Appends the bytes that `text` stands for. False if one of its characters is not of the alphabet; `bytes` is
 // then as it was.
 bool append_bytes_of_alphabet(std::string_view text, std::string& bytes);
+// The other way: appends how such a vocabulary writes `bytes`.
+void append_in_alphabet(std::string_view bytes, std::string& text);
 
 }  // namespace sluice

@@ -12,7 +12,6 @@ namespace {
 constexpr std::size_t kStretchBytesMax = std::size_t{64} << 20;
 // The same for text that is merged as one piece, at some 40 bytes a byte.
 constexpr std::size_t kUncutBytesMax = std::size_t{4} << 20;
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 }  // namespace
 
@@ -27,13 +26,7 @@ void Tokenizer::State::encode_pieces(std::string_view text, std::vector<TokenId>
   std::string spaced;
   spaced.reserve(text.size() + 1);
   if (space_prefix) spaced += ' ';
-  // In such a vocabulary U+2581 is a space, whoever writes it.
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t next = std::min(text.find(kSpaceMark, at), text.size());
-    spaced.append(text, at, next - at);
-    if (next < text.size()) spaced += ' ';
-    at = next + (next < text.size() ? kSpaceMark.size() : 0);
-  }
+  append_with_spaces(text, spaced);  // In such a vocabulary U+2581 is a space, whoever writes it.
   const ScoreMerger::Find find = [this](std::string_view wanted) -> ScoreMerger::Piece {
     const TokenId id = by_bytes[slot_of(wanted)];
     if (id < 0) return {};

@@ -33,7 +33,6 @@ constexpr std::size_t kTokensMax = std::size_t{1} << 24;
 constexpr std::size_t kSpecialBytesMax = std::size_t{1} << 20;  // Each takes a node of some 50 bytes.
 constexpr std::size_t kTextBytesMax = std::size_t{1} << 30;     // Of the whole vocabulary.
 constexpr std::size_t kPieceBytesMax = 1024;                    // Longer ones can be decoded only.
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";         // U+2581, how pieces write a space.
 
 Result<std::optional<TokenId>> id_of_key(const GgufFile& file, std::string_view key, std::size_t tokens) {
   if (!file.has(key)) return std::optional<TokenId>();
@@ -91,19 +90,6 @@ Result<Vocabulary> read_vocabulary(const GgufFile& file, bool pieces) {
   for (const std::string_view text : vocabulary.merges) text_bytes += text.size();
   if (text_bytes > kTextBytesMax) return fail(ErrorCode::kInvalid, "the vocabulary is larger than 1 GiB");
   return vocabulary;
-}
-
-std::string with_spaces(std::string_view text) {
-  std::string spaced;
-  for (std::size_t at = 0; at < text.size();) {
-    if (text.substr(at).starts_with(kSpaceMark)) {
-      spaced += ' ';
-      at += kSpaceMark.size();
-    } else {
-      spaced += text[at++];
-    }
-  }
-  return spaced;
 }
 
 // "<0x0A>": the token of one byte.
@@ -258,7 +244,8 @@ class Tokenizer::Loader {
       if (byte) one_byte(i, *byte);
       return;
     }
-    bytes_ = with_spaces(text);
+    bytes_.clear();
+    append_with_spaces(text, bytes_);
     add(bytes_);
     if (bytes_.empty() || bytes_.size() > kPieceBytesMax) return;
     if (type == TokenType::kUnused) state_.flags[i] |= State::kFlagUnused;

@@ -2,6 +2,7 @@
 // includes this.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -17,6 +18,19 @@
 #include "common/text/tokenizer.h"
 
 namespace sluice {
+
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, how pieces write a space.
+
+// Appends `text` with each mark as the space that it stands for.
+inline void append_with_spaces(std::string_view text, std::string& spaced) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t mark = std::min(text.find(kSpaceMark, at), text.size());
+    spaced.append(text, at, mark - at);
+    if (mark == text.size()) return;
+    spaced += ' ';
+    at = mark + kSpaceMark.size();
+  }
+}
 
 struct Tokenizer::State {
   // How text without special tokens becomes ids.

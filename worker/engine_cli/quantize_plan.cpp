@@ -67,10 +67,6 @@ GgmlType fitting(GgmlType wanted, std::uint64_t cols, GgmlType otherwise) {
   return cols % ggml_type_traits(smaller).values == 0 ? smaller : otherwise;
 }
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 // N of "blk.N.…".
 std::optional<std::uint32_t> layer_of(std::string_view name) {
   if (!name.starts_with("blk.")) return std::nullopt;
@@ -136,9 +132,9 @@ Result<Plan> plan_types(const GgufFile& file, const PlanOptions& options) {
       const bool sensitive = layer && is_sensitive(*layer, layers);
       if (tensor.name == "output.weight" || (tied && tensor.name == "token_embd.weight")) {
         wanted = GgmlType::kQ6_K;
-      } else if (ends_with(tensor.name, ".attn_v.weight")) {
+      } else if (tensor.name.ends_with(".attn_v.weight")) {
         wanted = sensitive ? mix->values_sensitive : mix->values;
-      } else if (ends_with(tensor.name, ".ffn_down.weight")) {
+      } else if (tensor.name.ends_with(".ffn_down.weight")) {
         wanted = sensitive ? mix->down_sensitive : mix->down;
       }
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/text/byte_alphabet.h"
 #include "common/text/chat_template.h"
 #include "common/text/gguf_parse.h"
 #include "common/text/model_file.h"
@@ -25,13 +26,9 @@ using testing_text::GgufBytes;
 // All bytes, as byte-level vocabularies write them.
 std::vector<std::string> byte_level_bytes() {
   std::vector<std::string> all;
-  int others = 0;
   for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 255 && byte != 173);
-    const int code = printable ? byte : 256 + others++;
-    all.push_back(code < 128 ? std::string(1, static_cast<char>(code))
-                             : std::string{static_cast<char>(0xC0 | (code >> 6)),
-                                           static_cast<char>(0x80 | (code & 63))});
+    const char c = static_cast<char>(byte);
+    append_in_alphabet({&c, 1}, all.emplace_back());
   }
   return all;
 }

@@ -301,6 +301,12 @@ TEST(ByteAlphabet, CoversAllBytes) {
   EXPECT_EQ(bytes_of("a b"), "none, x");
   EXPECT_EQ(bytes_of("好"), "none, x");
   EXPECT_EQ(bytes_of("\xFF"), "none, x");
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+  std::string text = "x";
+  append_in_alphabet(all, text);
+  EXPECT_EQ(bytes_of(std::string_view(text).substr(1)), "x" + all);
+  EXPECT_EQ(text.substr(0, 5), "xĀā");
 }
 
 // Pieces are merged by two algorithms, by their length; one does the other's work here, letter by letter.
