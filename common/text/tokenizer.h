@@ -9,7 +9,8 @@
 // such vocabularies write a space: it comes back as one.
 //
 // Two kinds of token are matched in the text itself: user-defined ones always, control tokens (<|im_end|>)
-// only on request. Of several at one place the longest wins.
+// only on request. Of several at one place the longest wins. A user-defined piece of U+2581 alone is a piece
+// like any other: no space goes before the text behind it.
 //
 // Immutable after `load`, safe for concurrent use; keeps nothing of the file it was loaded from.
 #pragma once
@@ -57,7 +58,7 @@ class Tokenizer {
   // The raw bytes of one token, for streaming; of a control token its text. Empty if out of range. Valid
   // while the tokenizer lives.
   std::string_view token_bytes(TokenId id) const;
-  // The id of a control or user-defined token by its text, or of a normal one by its bytes.
+  // The id of a token that is matched in the text by its text, or of any other by its bytes.
   std::optional<TokenId> find(std::string_view bytes) const;
 
   std::size_t vocab_size() const;

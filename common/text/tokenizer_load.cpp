@@ -105,6 +105,15 @@ std::optional<std::uint8_t> byte_of(std::string_view text) {
   return static_cast<std::uint8_t>(value);
 }
 
+// Whether it is nothing but marks of spaces, and at least one.
+bool is_space_marks(std::string_view text) {
+  if (text.empty() || text.size() % kSpaceMark.size() != 0) return false;
+  for (std::size_t at = 0; at < text.size(); at += kSpaceMark.size()) {
+    if (!text.substr(at).starts_with(kSpaceMark)) return false;
+  }
+  return true;
+}
+
 bool has_space_inside(std::string_view bytes) {
   for (std::size_t i = 1; i < bytes.size(); ++i) {
     if (bytes[i] == ' ' && bytes[i - 1] != ' ') return true;
@@ -121,6 +130,7 @@ class Tokenizer::Loader {
 
   Status tokens() {
     const std::size_t count = vocabulary_.texts.size();
+    const bool pieces = state_.kind == State::Kind::kPieces;
     state_.tokens = count;
     state_.flags.resize(count);
     state_.bytes.reserve(vocabulary_.text_bytes);  // No token's bytes are longer than its text.
@@ -132,9 +142,14 @@ class Tokenizer::Loader {
     for (std::size_t i = 0; i < count; ++i) {
       const TokenType type = vocabulary_.type(i);
       const std::string_view text = vocabulary_.texts[i];
-      if (type == TokenType::kControl || type == TokenType::kUnknown || type == TokenType::kUserDefined) {
+      if (pieces && type == TokenType::kUserDefined && is_space_marks(text)) {
+        // "▁▁" never stands in a text as it is written: merging finds it, like any other piece. Were it
+        // special, the text behind it would seem to begin anew, with a space that nobody put there.
+        piece(i, text, TokenType::kNormal);
+      } else if (type == TokenType::kControl || type == TokenType::kUnknown ||
+                 type == TokenType::kUserDefined) {
         SLUICE_TRY(special(i, text, type != TokenType::kUserDefined));
-      } else if (state_.kind == State::Kind::kPieces) {
+      } else if (pieces) {
         piece(i, text, type);
       } else {
         byte_level(i, text, type);
@@ -216,12 +231,14 @@ class Tokenizer::Loader {
                                            " bytes, or all of them are longer than 1 MiB");
     }
     if (!text.empty()) state_.special.add(text, static_cast<TokenId>(i), control);
-    if (control || state_.kind == State::Kind::kByteLevel) {
-      add(text);
-      return {};
+    // Not encodable by merging, too: what an id stands for must not depend on how the text came to it.
+    bytes_.clear();
+    if (!control && state_.kind == State::Kind::kPieces) {
+      append_with_spaces(text, bytes_);
+    } else {
+      bytes_ = text;
     }
-    // A user-defined piece of spaces ("▁▁") is found by merging, not in the text.
-    piece(i, text, TokenType::kNormal);
+    add(bytes_);
     return {};
   }
 

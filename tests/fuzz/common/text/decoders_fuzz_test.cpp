@@ -78,11 +78,11 @@ GgufBytes model_file(bool pieces) {
       .string("tokenizer.ggml.pre", "qwen2");
   if (pieces) {
     file.strings("tokenizer.ggml.tokens", {"<unk>", "<s>", "</s>", "<0x61>", "<0xC3>", "a", "b", "ab", "▁",
-                                           "▁ab", "abab", "[u]", "<|im_end|>"})
+                                           "▁ab", "abab", "[u]", "<|im_end|>", "▁▁"})
         .numbers<float>("tokenizer.ggml.scores", testing_text::kF32,
-                        {0, 0, 0, 0, 0, -9, -9, -1, -9, -2, -3, 0, 0})
+                        {0, 0, 0, 0, 0, -9, -9, -1, -9, -2, -3, 0, 0, -1})
         .numbers<std::int32_t>("tokenizer.ggml.token_type", testing_text::kI32,
-                               {2, 3, 3, 6, 6, 1, 1, 5, 1, 1, 1, 4, 3})
+                               {2, 3, 3, 6, 6, 1, 1, 5, 1, 1, 1, 4, 3, 4})
         .scalar<std::uint8_t>("tokenizer.ggml.add_space_prefix", testing_text::kBool, 1);
   } else {
     file.strings("tokenizer.ggml.tokens", {"a", "b", "ab", "Ġ", "Ċ", "<|im_start|>", "<|im_end|>", "Ã", "©"})
@@ -129,25 +129,16 @@ TEST(Fuzz, WholeModelFiles) {
 // Text of all sorts through every way of cutting: ids are of the vocabulary, and the bytes come back.
 TEST(Fuzz, Texts) {
   Mutator mutator(seed() + 3);
-  const std::vector<std::string> words = {"\u00e9",
-                                          "\u4f60\u597d",
-                                          "\u3000",
-                                          "  ",
-                                          "\r\n",
-                                          "'ll",
-                                          "123",
-                                          "\u0301",
-                                          "\xF0\x9F\x98\x80",
-                                          "\xC3",
-                                          "\xE2\x96",
-                                          "\u200d",
-                                          std::string(1, '\0'),
-                                          "<|end|>",
-                                          "[u]",
-                                          "A",
-                                          "\u0130",
-                                          "\u0663",
-                                          "-->",
+  const std::vector<std::string> words = {"\u00e9",  "\u4f60\u597d",
+                                          "\u3000",  "  ",
+                                          "     ",   "\r\n",
+                                          "'ll",     "123",
+                                          "\u0301",  "\xF0\x9F\x98\x80",
+                                          "\xC3",    "\xE2\x96",
+                                          "\u200d",  std::string(1, '\0'),
+                                          "<|end|>", "[u]",
+                                          "A",       "\u0130",
+                                          "\u0663",  "-->",
                                           "_"};
   std::vector<std::string> bytes;
   for (int byte = 0; byte < 256; ++byte) {
@@ -183,9 +174,9 @@ TEST(Fuzz, Texts) {
     GgufBytes file;
     std::vector<std::string> tokens = bytes;
     tokens.insert(tokens.end(), {"a", "b", "ab", "\u2581", "\u2581a", across ? "b\u2581" : "ba", "\u00e9",
-                                 "<|end|>", "[u]"});
+                                 "<|end|>", "[u]", "\u2581\u2581", "\u2581\u2581\u2581\u2581", "   "});
     std::vector<std::int32_t> types(bytes.size(), 6);
-    types.insert(types.end(), {1, 1, 1, 1, 1, 1, 1, 3, 4});
+    types.insert(types.end(), {1, 1, 1, 1, 1, 1, 1, 3, 4, 4, 4, 4});
     std::vector<float> scores;
     for (std::size_t i = 0; i < tokens.size(); ++i) scores.push_back(-static_cast<float>(i % 7));
     file.string("tokenizer.ggml.model", "llama")

@@ -159,6 +159,24 @@ TEST(PiecesTokenizer, UserDefinedPiecesAreMatchedInTheText) {
   EXPECT_EQ(tokenizer.token_bytes(kFirst + 5), "   ");
 }
 
+// Merging finds pieces of spaces in the middle of a text and with the space that goes before it: neither may
+// be taken for the end of what stands before.
+TEST(PiecesTokenizer, UserDefinedPiecesOfSpacesLoseAndAddNone) {
+  const Tokenizer merged =
+      loaded(Pieces(with_letters({{"▁▁", -1, 4}, {"▁▁▁▁", -2, 4}, {"▁a", -3}, {"[x]", 0, 4}})).file());
+  EXPECT_THAT(merged.encode("a  b"), ElementsAre(kFirst + 6, kFirst + 4, kB));
+  EXPECT_THAT(merged.encode("▁▁"), ElementsAre(kFirst + 4, kSpace));
+  // Written with plain spaces they are matched in the text, and the text behind them begins anew.
+  const Tokenizer matched = loaded(Pieces(with_letters({{"  ", 0, 4}, {"▁▁▁", -1}, {"▁a", -3}})).file());
+  EXPECT_THAT(matched.encode("a  b"), ElementsAre(kFirst + 6, kFirst + 4, kSpace, kB));
+  for (const Tokenizer* tokenizer : {&merged, &matched}) {
+    for (const char* text : {" ", "  ", "   ", "    ", "a  b", "a   b", "a b", " a", "  a", "     a", "a ",
+                             "a  ", "[x]", "[x] a", "  [x]  a", "a [x]   b    c"}) {
+      EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+    }
+  }
+}
+
 TEST(PiecesTokenizer, UnusedPiecesAreMergedThroughAndSplitAgain) {
   const Tokenizer tokenizer = loaded(Pieces(with_letters({{"ab", -1, 5}, {"abc", -2}})).file());
   EXPECT_THAT(tokenizer.encode("abc"), ElementsAre(kSpace, kFirst + 5));
