@@ -200,6 +200,14 @@ Status GgufWriter::set_i32s(std::string_view key, std::span<const std::int32_t> 
   return set(key, GgufValueType::kArray, std::move(payload));
 }
 
+Status GgufWriter::set_f32s(std::string_view key, std::span<const float> values) {
+  std::vector<std::byte> payload;
+  put(payload, static_cast<std::uint32_t>(GgufValueType::kF32));
+  put(payload, static_cast<std::uint64_t>(values.size()));
+  for (const float value : values) put(payload, value);
+  return set(key, GgufValueType::kArray, std::move(payload));
+}
+
 void GgufWriter::remove(std::string_view key) {
   if (file_) return;
   if (key == "general.alignment") alignment_ = kGgufAlignmentDefault;

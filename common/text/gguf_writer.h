@@ -46,6 +46,7 @@ class GgufWriter {
   Status set_bool(std::string_view key, bool value);
   Status set_strings(std::string_view key, std::span<const std::string> values);
   Status set_i32s(std::string_view key, std::span<const std::int32_t> values);
+  Status set_f32s(std::string_view key, std::span<const float> values);
   void remove(std::string_view key);  // No matter whether it was there.
 
   // `ne` has 1 to 4 dimensions, the fastest first. kInvalid: a shape, a name or a second tensor of this name

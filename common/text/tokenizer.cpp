@@ -146,14 +146,11 @@ std::size_t Tokenizer::count(std::string_view text, EncodeOptions options) const
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool with_control) const {
   std::string text;
-  bool begins = true;
+  std::optional<TokenId> before;
   for (const TokenId id : ids) {
     if (id < 0 || static_cast<std::size_t>(id) >= state_->tokens) continue;
-    const bool special = state_->flagged(id, State::kFlagSpecial);
-    std::string_view bytes = token_bytes(id);
-    if (begins && !special && state_->space_prefix && bytes.starts_with(' ')) bytes.remove_prefix(1);
-    if (with_control || !is_control(id)) text += bytes;
-    begins = special;
+    if (with_control || !is_control(id)) text += text_bytes(id, before);
+    before = id;
   }
   return text;
 }
@@ -161,6 +158,14 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool with_control) c
 std::string_view Tokenizer::token_bytes(TokenId id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= state_->tokens) return {};
   return state_->bytes_of(id);
+}
+
+std::string_view Tokenizer::text_bytes(TokenId id, std::optional<TokenId> before) const {
+  std::string_view bytes = token_bytes(id);
+  if (!state_->space_prefix || !bytes.starts_with(' ') || state_->flagged(id, State::kFlagSpecial))
+    return bytes;
+  if (!before || state_->flagged(*before, State::kFlagSpecial)) bytes.remove_prefix(1);
+  return bytes;
 }
 
 std::optional<TokenId> Tokenizer::find(std::string_view bytes) const {

@@ -4,9 +4,9 @@
 //
 // Byte level: invalid UTF-8 is cut as U+FFFD would be, and encoded byte by byte. (Where a byte has no token,
 // the tokens of U+FFFD stand for it.) SentencePiece: a space is put before text, at the begin and after each
-// special token, unless the file says otherwise; decode takes it away again, token_bytes doesn't. Characters
-// without a piece become bytes (where a byte has no token, the unknown token stands for it). U+2581 is how
-// such vocabularies write a space: it comes back as one.
+// special token, unless the file says otherwise; decode and text_bytes take it away again, token_bytes
+// doesn't. Characters without a piece become bytes (where a byte has no token, the unknown token stands for
+// it). U+2581 is how such vocabularies write a space: it comes back as one.
 //
 // Two kinds of token are matched in the text itself: user-defined ones always, control tokens (<|im_end|>)
 // only on request. Of several at one place the longest wins. A user-defined piece of U+2581 alone is a piece
@@ -58,6 +58,9 @@ class Tokenizer {
   // The raw bytes of one token, for streaming; of a control token its text. Empty if out of range. Valid
   // while the tokenizer lives.
   std::string_view token_bytes(TokenId id) const;
+  // What a token says in a text, behind the token `before` (none: it begins the text): its bytes without the
+  // space that encoding put there. decode() is the sum of these.
+  std::string_view text_bytes(TokenId id, std::optional<TokenId> before) const;
   // The id of a token that is matched in the text by its text, or of any other by its bytes.
   std::optional<TokenId> find(std::string_view bytes) const;
 

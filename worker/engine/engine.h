@@ -75,9 +75,10 @@ struct Prompt {
   std::vector<std::int32_t> ids;  // Empty in engines without a vocabulary.
   std::string text;               // What EchoEngine answers with; empty in engines with a vocabulary.
   std::size_t tokens = 0;         // What it counts as in usage and budgets.
-  // The answer may begin with thoughts, which are told apart from what it says …
-  bool may_think = false;
-  bool thinks = false;  // … and does: the template has opened them.
+  // Made of messages: the answer is a text of its own, which may begin with thoughts, and these are told
+  // apart from what it says. Otherwise it goes on in the prompt's text, as it is.
+  bool chat = false;
+  bool thinks = false;  // It does begin with thoughts: the template has opened them.
 };
 
 struct GenerationRequest {

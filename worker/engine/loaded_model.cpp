@@ -92,7 +92,7 @@ Result<Prompt> LoadedModel::prepare(const PromptInput& input) const {
     // refuses.
     if (!ids) return fail(ErrorCode::kInvalid, ids.error().message);
     prompt.ids = std::move(*ids);
-    prompt.may_think = true;
+    prompt.chat = true;
     prompt.thinks = opens_thoughts(tokenizer(), prompt.ids);
   }
   prompt.tokens = prompt.ids.size();

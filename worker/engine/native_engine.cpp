@@ -28,7 +28,7 @@ ops::SamplerConfig sampler_config(const SamplingParams& params, Rng& rng) {
 }
 
 ReasoningSplitter::Begins begins(const Prompt& prompt) {
-  if (!prompt.may_think) return ReasoningSplitter::Begins::kSaying;
+  if (!prompt.chat) return ReasoningSplitter::Begins::kSaying;
   return prompt.thinks ? ReasoningSplitter::Begins::kThinking : ReasoningSplitter::Begins::kEither;
 }
 
@@ -42,6 +42,7 @@ struct NativeEngine::Sequence {
         sampler(config, ids),
         text(std::move(request.params.stop)),
         splitter(begins(request.prompt)),
+        chat(request.prompt.chat),
         wants_logprobs(request.params.logprobs) {}
 
   std::size_t answered() const { return ids.size() - prompt_tokens; }
@@ -58,6 +59,7 @@ struct NativeEngine::Sequence {
   AnswerText text;  // All of it, thoughts included.
   ReasoningSplitter splitter;
   Generation generation;  // As far as it goes.
+  const bool chat;
   const bool wants_logprobs;
   ops::TokenLogprobs logprobs;  // Of `picked`.
   bool cancelled = false;
@@ -237,18 +239,25 @@ void NativeEngine::finish(Sequence& sequence, FinishReason reason, StepEvent& ev
   event.done = std::move(generation);
 }
 
-void NativeEngine::note_logprob(Sequence& sequence, std::int32_t id) const {
+// What a token says as the sequence's last one. A chat's answer is decoded as a text of its own, without the
+// space that encoding would put before it; a raw prompt's text goes on, and every byte of the answer with it.
+std::string_view NativeEngine::said(const Sequence& sequence, std::int32_t id) const {
   const Tokenizer& tokenizer = model_->tokenizer();
-  TokenLogprob noted{std::string(tokenizer.token_bytes(id)), sequence.logprobs.logprob, {}};
+  if (!sequence.chat) return tokenizer.token_bytes(id);
+  return tokenizer.text_bytes(id, sequence.ids[sequence.ids.size() - 2]);
+}
+
+void NativeEngine::note_logprob(Sequence& sequence, std::int32_t id) const {
+  TokenLogprob noted{std::string(said(sequence, id)), sequence.logprobs.logprob, {}};
   for (const auto& [other, logprob] : sequence.logprobs.top)
-    noted.top.push_back({std::string(tokenizer.token_bytes(other)), logprob});
+    noted.top.push_back({std::string(said(sequence, other)), logprob});
   sequence.generation.logprobs.push_back(std::move(noted));
 }
 
 // Takes a token that doesn't end the answer into its text.
 void NativeEngine::take_in(Sequence& sequence, std::int32_t id, StepEvent& event) const {
   const Tokenizer& tokenizer = model_->tokenizer();
-  const std::string_view bytes = tokenizer.token_bytes(id);
+  const std::string_view bytes = said(sequence, id);
   const bool was_thinking = sequence.splitter.thinking();
   // Models differ in whether the marks of thoughts are control tokens.
   const bool is_mark = bytes == ReasoningSplitter::kOpen || bytes == ReasoningSplitter::kClose;

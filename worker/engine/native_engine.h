@@ -70,6 +70,7 @@ class NativeEngine final : public Engine {
   void sample(std::span<float> logits);
   std::optional<StepEvent> advance(Sequence& sequence);
   void take_in(Sequence& sequence, std::int32_t id, StepEvent& event) const;
+  std::string_view said(const Sequence& sequence, std::int32_t id) const;
   void note_logprob(Sequence& sequence, std::int32_t id) const;
   static void give_out(Sequence& sequence, ReasoningSplitter::Pieces pieces, StepEvent& event);
   void finish(Sequence& sequence, FinishReason reason, StepEvent& event);

@@ -78,6 +78,7 @@ TEST(GgufWriter, ChangesAddsAndRemovesKeys) {
   ASSERT_TRUE(writer.set_bool("n.bool", false));
   ASSERT_TRUE(writer.set_strings("n.strings", texts));
   ASSERT_TRUE(writer.set_i32s("n.i32s", numbers));
+  ASSERT_TRUE(writer.set_f32s("n.f32s", std::vector<float>{0.5F, -2.0F}));
   ASSERT_TRUE(writer.set_u32("general.alignment", 64));
   writer.remove("a.f64");
   const std::vector<std::uint64_t> ne = {3, 2};
@@ -99,6 +100,7 @@ TEST(GgufWriter, ChangesAddsAndRemovesKeys) {
   EXPECT_FALSE(*file->boolean("n.bool"));
   EXPECT_THAT(*file->strings("n.strings"), ElementsAre("x", "", "y"));
   EXPECT_THAT(*file->ints("n.i32s"), ElementsAre(-1, 2));
+  EXPECT_THAT(*file->floats("n.f32s"), ElementsAre(0.5F, -2.0F));
   EXPECT_FALSE(file->has("a.f64"));
   EXPECT_EQ(file->alignment(), 64U);
   EXPECT_EQ(file->find_tensor("v")->offset, 64U);

@@ -342,7 +342,7 @@ TEST_F(Native, ThoughtsAreToldApartFromWhatIsSaid) {
   EXPECT_EQ(whole.usage.reasoning_tokens, 0U);
   // As if the template had opened them: this model never closes them.
   GenerationRequest request = chat(*engine_, "a", "Who are you?");
-  EXPECT_TRUE(request.prompt.may_think);
+  EXPECT_TRUE(request.prompt.chat);
   EXPECT_FALSE(request.prompt.thinks);
   request.prompt.thinks = true;
   const Generation thought = run_one(*engine_, std::move(request));
