@@ -84,5 +84,54 @@ TEST_F(Answers, OfPiecesBeginAnewBehindASpecialToken) {
   EXPECT_EQ(answer.text, engine.model().tokenizer().decode(answer.ids));
 }
 
+// Thinks "hm", then says "Hi". `mark_type`: 4, user-defined, or 3, control.
+ChainModel thinking(std::int32_t mark_type, bool template_opens) {
+  ChainModel model;
+  model.tokens = {{"q"},  {"Ċ"},  {"<think>", mark_type}, {"</think>", mark_type},
+                  {"hm"}, {"Hi"}, {"<|a|>", 3},           {"<|end|>", 3}};
+  model.eos = "<|end|>";
+  model.chat_template = std::string("{% for m in messages %}{{ m['content'] }}{% endfor %}") +
+                        (template_opens ? "{{ '<|a|><think>\\n' }}" : "{{ '<|a|>' }}");
+  model.next = {{"<|a|>", "<think>"}, {"<think>", "Ċ"}, {"Ċ", "hm"}, {"hm", "</think>"}, {"</think>", "Hi"}};
+  return model;
+}
+
+TEST_F(Answers, ATemplateThatOpensThoughtsIsRecognised) {
+  for (const std::int32_t mark_type : {4, 3}) {
+    SCOPED_TRACE(mark_type);
+    NativeEngine& engine = open(thinking(mark_type, true));
+    const auto prompt = engine.prepare({.messages = {{"user", "q"}}, .raw = ""});
+    ASSERT_TRUE(prompt.has_value());
+    EXPECT_EQ(prompt->ids, (std::vector<std::int32_t>{0, 6, 2, 1}));
+    EXPECT_TRUE(prompt->thinks);
+    const Generation answer = run_one(engine, chat(engine, "a", "q"));
+    EXPECT_EQ(answer.reasoning, "hm");
+    EXPECT_EQ(answer.text, "Hi");
+    EXPECT_EQ(answer.usage.reasoning_tokens, 2U);  // "hm" and the mark that ends it.
+  }
+}
+
+TEST_F(Answers, ThoughtsThatTheModelOpensAreToldApartToo) {
+  for (const std::int32_t mark_type : {4, 3}) {
+    SCOPED_TRACE(mark_type);
+    NativeEngine& engine = open(thinking(mark_type, false));
+    EXPECT_FALSE(engine.prepare({.messages = {{"user", "q"}}, .raw = ""})->thinks);
+    const Generation answer = run_one(engine, chat(engine, "a", "q"));
+    EXPECT_EQ(answer.reasoning, "hm");
+    EXPECT_EQ(answer.text, "Hi");
+    EXPECT_EQ(answer.usage.reasoning_tokens, 4U);
+    // A raw prompt's answer is never split.
+    EXPECT_EQ(raw(engine, "q<|a|>").text, "<think>\nhm</think>Hi");
+  }
+}
+
+// The mark in what somebody says opens nothing: the template's own end counts.
+TEST_F(Answers, AMessageCannotOpenThoughts) {
+  NativeEngine& engine = open(thinking(4, false));
+  const auto prompt = engine.prepare({.messages = {{"user", "q<think>\n"}}, .raw = ""});
+  ASSERT_TRUE(prompt.has_value());
+  EXPECT_FALSE(prompt->thinks);
+}
+
 }  // namespace
 }  // namespace sluice
