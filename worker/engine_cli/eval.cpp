@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <deque>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -9,6 +8,7 @@
 
 #include "worker/engine/native_engine.h"
 #include "worker/engine_cli/commands.h"
+#include "worker/engine_cli/text_file.h"
 
 namespace sluice::engine_cli {
 namespace {
@@ -23,42 +23,23 @@ struct Question {
   std::string answer;
 };
 
-Result<Question> parse_question(const std::string& line) {
-  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return fail(ErrorCode::kInvalid, "is not a JSON object");
-  try {
+Result<std::vector<Question>> read_questions(const std::string& path) {
+  std::vector<Question> questions;
+  SLUICE_TRY(for_each_json_line(path, [&](const nlohmann::json& line) -> Status {
     Question question;
-    question.id = json.value("id", "");
-    question.task = json.at("task").get<std::string>();
-    for (const auto& message : json.at("messages")) {
-      question.prompt.messages.push_back(
-          {message.at("role").get<std::string>(), message.at("content").get<std::string>()});
+    question.id = line.value("id", "");
+    question.task = line.at("task").get<std::string>();
+    for (ChatMessage& message : messages_of(line)) {
+      question.prompt.messages.push_back({std::move(message.role), std::move(message.content)});
     }
-    question.accepted.push_back(json.at("expected").get<std::string>());
-    if (json.contains("accepted")) {
-      for (const auto& other : json.at("accepted")) question.accepted.push_back(other.get<std::string>());
+    question.accepted.push_back(line.at("expected").get<std::string>());
+    if (line.contains("accepted")) {
+      for (const auto& other : line.at("accepted")) question.accepted.push_back(other.get<std::string>());
     }
     if (question.prompt.messages.empty()) return fail(ErrorCode::kInvalid, "has no messages");
-    return question;
-  } catch (const nlohmann::json::exception& error) {
-    return fail(ErrorCode::kInvalid, std::string("doesn't fit: ") + error.what());
-  }
-}
-
-Result<std::vector<Question>> read_questions(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return fail(ErrorCode::kNotFound, path + ": can't be opened");
-  std::vector<Question> questions;
-  std::string line;
-  for (std::size_t number = 1; std::getline(in, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    auto question = parse_question(line);
-    if (!question)
-      return fail(question.error().code,
-                  path + ": line " + std::to_string(number) + " " + question.error().message);
-    questions.push_back(std::move(*question));
-  }
-  if (in.bad()) return fail(ErrorCode::kUnavailable, path + ": can't be read");
+    questions.push_back(std::move(question));
+    return {};
+  }));
   if (questions.empty()) return fail(ErrorCode::kInvalid, path + ": holds no prompts");
   return questions;
 }

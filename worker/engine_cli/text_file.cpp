@@ -46,55 +46,72 @@ Result<TextPiece> conversation(const ModelText& model, std::vector<ChatMessage> 
   return piece;
 }
 
-Status add_line(const ModelText& model, const std::string& line, const TextFileOptions& options,
+Status add_line(const ModelText& model, const nlohmann::json& line, const TextFileOptions& options,
                 std::vector<TextPiece>& pieces) {
-  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return fail(ErrorCode::kInvalid, "is not a JSON object");
-  try {
-    for (const char* key : {"prompt", "text"}) {
-      if (!json.contains(key)) continue;
-      add_text(model, json.at(key).get<std::string>(), options, true, pieces);
-      return {};
-    }
-    std::vector<ChatMessage> messages;
-    for (const auto& message : json.at("messages")) {
-      messages.push_back({message.at("role").get<std::string>(), message.at("content").get<std::string>()});
-    }
-    if (json.contains("expected")) messages.push_back({"assistant", json.at("expected").get<std::string>()});
-    const bool answered = !messages.empty() && messages.back().role == "assistant";
-    SLUICE_ASSIGN(TextPiece piece, conversation(model, std::move(messages), answered));
-    if (piece.ids.size() > options.window) {
-      return fail(ErrorCode::kInvalid, "has " + std::to_string(piece.ids.size()) + " tokens, more than " +
-                                           std::to_string(options.window));
-    }
-    pieces.push_back(std::move(piece));
+  for (const char* key : {"prompt", "text"}) {
+    if (!line.contains(key)) continue;
+    add_text(model, line.at(key).get<std::string>(), options, true, pieces);
     return {};
-  } catch (const nlohmann::json::exception& error) {
-    return fail(ErrorCode::kInvalid, std::string("doesn't fit: ") + error.what());
   }
+  std::vector<ChatMessage> messages = messages_of(line);
+  if (line.contains("expected")) messages.push_back({"assistant", line.at("expected").get<std::string>()});
+  const bool answered = !messages.empty() && messages.back().role == "assistant";
+  SLUICE_ASSIGN(TextPiece piece, conversation(model, std::move(messages), answered));
+  if (piece.ids.size() > options.window) {
+    return fail(ErrorCode::kInvalid, "has " + std::to_string(piece.ids.size()) + " tokens, more than " +
+                                         std::to_string(options.window));
+  }
+  pieces.push_back(std::move(piece));
+  return {};
 }
 
 }  // namespace
 
-Result<std::vector<TextPiece>> read_text_file(const ModelText& model, const std::string& path,
-                                              const TextFileOptions& options) {
+Status for_each_json_line(const std::string& path, const std::function<Status(const nlohmann::json&)>& take) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(ErrorCode::kNotFound, path + ": can't be opened");
-  std::vector<TextPiece> pieces;
-  if (path.ends_with(".jsonl")) {
-    std::string line;
-    for (std::size_t number = 1; std::getline(in, line); ++number) {
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      if (const Status added = add_line(model, line, options, pieces); !added) {
-        return fail(ErrorCode::kInvalid,
-                    path + ": line " + std::to_string(number) + " " + added.error().message);
-      }
+  const auto taken = [&](const std::string& line) -> Status {
+    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object()) return fail(ErrorCode::kInvalid, "is not a JSON object");
+    try {
+      return take(json);
+    } catch (const nlohmann::json::exception& error) {
+      return fail(ErrorCode::kInvalid, std::string("doesn't fit: ") + error.what());
     }
-  } else {
-    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-    add_text(model, text, options, options.parse_special, pieces);
+  };
+  std::string line;
+  for (std::size_t number = 1; std::getline(in, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (const Status done = taken(line); !done) {
+      return fail(ErrorCode::kInvalid,
+                  path + ": line " + std::to_string(number) + " " + done.error().message);
+    }
   }
   if (in.bad()) return fail(ErrorCode::kUnavailable, path + ": can't be read");
+  return {};
+}
+
+std::vector<ChatMessage> messages_of(const nlohmann::json& line) {
+  std::vector<ChatMessage> messages;
+  for (const auto& message : line.at("messages")) {
+    messages.push_back({message.at("role").get<std::string>(), message.at("content").get<std::string>()});
+  }
+  return messages;
+}
+
+Result<std::vector<TextPiece>> read_text_file(const ModelText& model, const std::string& path,
+                                              const TextFileOptions& options) {
+  std::vector<TextPiece> pieces;
+  if (path.ends_with(".jsonl")) {
+    SLUICE_TRY(for_each_json_line(
+        path, [&](const nlohmann::json& line) { return add_line(model, line, options, pieces); }));
+  } else {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return fail(ErrorCode::kNotFound, path + ": can't be opened");
+    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    if (in.bad()) return fail(ErrorCode::kUnavailable, path + ": can't be read");
+    add_text(model, text, options, options.parse_special, pieces);
+  }
   if (pieces.empty()) return fail(ErrorCode::kInvalid, path + ": holds no text");
   return pieces;
 }

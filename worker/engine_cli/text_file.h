@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,13 @@ struct TextFileOptions {
   bool parse_special = false;   // Recognise special tokens in plain text.
   bool begin_with_bos = false;  // Each piece of a text begins with the bos token, if the model wants one.
 };
+
+// Calls `take` with each line that isn't blank. kNotFound, kUnavailable: the file can't be read. kInvalid: a
+// line is no JSON object, `take` refused it or couldn't find what it wanted (nlohmann::json::exception); the
+// message names it.
+Status for_each_json_line(const std::string& path, const std::function<Status(const nlohmann::json&)>& take);
+// The messages of such a line. Throws as nlohmann::json does if they don't fit.
+std::vector<ChatMessage> messages_of(const nlohmann::json& line);
 
 // kNotFound, kUnavailable: the file can't be read. kInvalid: a line doesn't fit (it is named), or there is no
 // text.
