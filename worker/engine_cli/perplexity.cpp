@@ -1,7 +1,8 @@
 // How well a model predicts a text. The text is cut into windows of N tokens; each is computed by itself, and
 // the tokens of its second half are scored, so that every scored token has at least N / 2 before it. What is
 // left over at the end counts for nothing, unless the whole text is shorter than one window. Of a file of
-// conversations each is a window of its own, and its answer is what is scored.
+// JSON lines each conversation is a window of its own, of which the answer is scored, and each text is cut
+// into windows as long as the model's context.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,6 +21,7 @@ constexpr std::size_t kWindowDefault = 512;
 
 struct Tally {
   std::size_t windows = 0;
+  std::size_t answers = 0;  // Windows of which the answer is scored.
   std::size_t tokens = 0;
   double sum = 0.0;      // Of -log p, in nats.
   double squares = 0.0;  // Of its squares.
@@ -107,12 +109,9 @@ Result<Tally> measure(const LoadedModel& model, const LoadedModel* baseline, con
   TextFileOptions text;
   text.window = options.path.ends_with(".jsonl") ? longest : window;
   text.parse_special = options.special;
+  text.drop_rest = true;
   text.begin_with_bos = true;
-  SLUICE_ASSIGN(std::vector<TextPiece> windows, read_text_file(model.text(), options.path, text));
-  // What is left over behind the last whole window.
-  if (windows.size() > 1 && windows.back().answer_from == 0 && windows.back().ids.size() < text.window) {
-    windows.pop_back();
-  }
+  SLUICE_ASSIGN(const std::vector<TextPiece> windows, read_text_file(model.text(), options.path, text));
   for (const TextPiece& piece : windows) {
     if (piece.ids.size() < 4) return fail(ErrorCode::kInvalid, options.path + ": holds too little text");
   }
@@ -155,6 +154,7 @@ Result<Tally> measure(const LoadedModel& model, const LoadedModel* baseline, con
     reader.end();
     if (base) base->end();
     tally.windows += 1;
+    tally.answers += piece.answer_from > 0 ? 1 : 0;
     if (io.err_is_terminal) {
       io.err << "\r" << tally.windows << " of " << windows.size() << " windows, " << tally.perplexity()
              << std::flush;
@@ -162,6 +162,12 @@ Result<Tally> measure(const LoadedModel& model, const LoadedModel* baseline, con
   }
   if (io.err_is_terminal) io.err << "\r\n";
   return tally;
+}
+
+std::string scored(const Tally& tally, bool all) {
+  if (all) return "all";
+  if (tally.answers == 0) return "second half";
+  return tally.answers == tally.windows ? "answers" : "answers and second halves";
 }
 
 }  // namespace
@@ -181,14 +187,10 @@ int perplexity(const CommonOptions& options, const PerplexityOptions& perplexity
   if (!tally) return report(tally.error(), io);
   const double n = static_cast<double>(tally->tokens);
   if (options.json) {
-    nlohmann::ordered_json json{{"perplexity", tally->perplexity()},
-                                {"standard_error", tally->standard_error()},
-                                {"nats_per_token", tally->mean()},
-                                {"tokens_scored", tally->tokens},
-                                {"windows", tally->windows},
-                                {"scored", perplexity.all                        ? "all"
-                                           : perplexity.path.ends_with(".jsonl") ? "answers"
-                                                                                 : "second half"}};
+    nlohmann::ordered_json json{
+        {"perplexity", tally->perplexity()}, {"standard_error", tally->standard_error()},
+        {"nats_per_token", tally->mean()},   {"tokens_scored", tally->tokens},
+        {"windows", tally->windows},         {"scored", scored(*tally, perplexity.all)}};
     if (baseline) {
       json["divergence_nats"] = tally->divergence / n;
       json["same_top"] = static_cast<double>(tally->same_top) / n;

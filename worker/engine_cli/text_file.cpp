@@ -15,6 +15,8 @@ void add_text(const ModelText& model, const std::string& text, const TextFileOpt
   const bool bos = options.begin_with_bos && tokenizer.add_bos() && tokenizer.bos().has_value();
   const std::size_t each = options.window - (bos ? 1 : 0);
   for (std::size_t from = 0; from < ids.size(); from += each) {
+    // A text shorter than a piece is no rest: it is all there is.
+    if (options.drop_rest && from > 0 && ids.size() - from < each) break;
     TextPiece piece;
     piece.ids.reserve(options.window);
     if (bos) piece.ids.push_back(*tokenizer.bos());

@@ -25,6 +25,7 @@ struct TextFileOptions {
   std::size_t window = 512;  // Tokens of a piece at most; what is left over at the end of a text is a shorter
                              // piece. Conversations that are longer are refused.
   bool parse_special = false;   // Recognise special tokens in plain text.
+  bool drop_rest = false;       // Leave out what is left over behind the whole pieces of a text.
   bool begin_with_bos = false;  // Each piece of a text begins with the bos token, if the model wants one.
 };
 

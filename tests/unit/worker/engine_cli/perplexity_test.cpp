@@ -99,6 +99,34 @@ TEST_F(Perplexity, OfConversationsOnlyAnswersCount) {
   EXPECT_GT(wrong["perplexity"].get<double>(), 10.0);
 }
 
+// Lines without an answer are texts like any other: the last one counts as much as the first.
+TEST_F(Perplexity, OfLinesWithoutAnswersTheSecondHalfCounts) {
+  const std::string line = R"({"text": "The quick brown fox jumps over the lazy dog."})";
+  const nlohmann::json one = measure(line, {}, "a.jsonl").json();
+  EXPECT_EQ(one["scored"], "second half");
+  EXPECT_EQ(one["windows"], 1);
+  const nlohmann::json three = measure(line + "\n" + line + "\n" + line, {}, "a.jsonl").json();
+  EXPECT_EQ(three["windows"], 3);
+  EXPECT_EQ(three["tokens_scored"], 3 * one["tokens_scored"].get<int>());
+  const std::string question = R"({"messages": [{"role": "user", "content": "What is 27 + 58?"}])";
+  EXPECT_EQ(measure(question + "}\n" + question + "}", {}, "a.jsonl").json()["windows"], 2);
+  const nlohmann::json mixed =
+      measure(question + R"(, "expected": "85"})" + "\n" + line, {}, "a.jsonl").json();
+  EXPECT_EQ(mixed["windows"], 2);
+  EXPECT_EQ(mixed["scored"], "answers and second halves");
+  EXPECT_EQ(mixed["tokens_scored"], 3 + one["tokens_scored"].get<int>());
+}
+
+// Of each long text alone, not of the file.
+TEST_F(Perplexity, WhatIsLeftOverOfALongTextCountsForNothing) {
+  std::string text;
+  for (int i = 0; i < 1030; ++i) text += " word";
+  const std::string line = nlohmann::json{{"text", text}}.dump();
+  const nlohmann::json got = measure(line + "\n" + line, {}, "a.jsonl").json();
+  EXPECT_EQ(got["windows"], 2);
+  EXPECT_EQ(got["tokens_scored"], 2 * 512);
+}
+
 TEST_F(Perplexity, AModelDoesNotDivergeFromItselfButFromItsQuantizedCopy) {
   PerplexityOptions options;
   options.baseline = kTinyModel;
