@@ -25,7 +25,16 @@ void add_text(const ModelText& model, const std::string& text, const TextFileOpt
   }
 }
 
-// Cut after the token that ends the answer: what the template writes behind it nobody generates.
+// An answer as a model generates it behind a prompt: plain text, then the token that ends it.
+void append_answer(const Tokenizer& tokenizer, const std::string& answer, std::vector<TokenId>& ids) {
+  const std::vector<TokenId> own = tokenizer.encode(answer);
+  ids.insert(ids.end(), own.begin(), own.end());
+  if (const auto end = tokenizer.eos() ? tokenizer.eos() : tokenizer.eot()) ids.push_back(*end);
+}
+
+// As the template renders it, cut after the token that ends the answer: what the template writes behind it
+// nobody generates. Some templates render a conversation otherwise than what they ask for (one that opens
+// thoughts in its prompt leaves them out of past answers): then the answer goes behind the prompt as it is.
 Result<TextPiece> conversation(const ModelText& model, std::vector<ChatMessage> messages, bool answered) {
   TextPiece piece;
   if (!answered) {
@@ -33,10 +42,14 @@ Result<TextPiece> conversation(const ModelText& model, std::vector<ChatMessage> 
     return piece;
   }
   SLUICE_ASSIGN(piece.ids, model.prompt_ids(messages, false));
+  const std::string answer = std::move(messages.back().content);
   messages.pop_back();
   SLUICE_ASSIGN(const std::vector<TokenId> prompt, model.prompt_ids(messages, true));
   if (prompt.size() >= piece.ids.size() || !std::equal(prompt.begin(), prompt.end(), piece.ids.begin())) {
-    return fail(ErrorCode::kInvalid, "has an answer that the chat template doesn't put behind its prompt");
+    piece.ids = prompt;
+    piece.answer_from = prompt.size();
+    append_answer(model.tokenizer(), answer, piece.ids);
+    return piece;
   }
   piece.answer_from = prompt.size();
   const auto end =

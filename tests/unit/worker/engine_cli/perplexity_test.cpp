@@ -4,8 +4,11 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/text/model_file.h"
 #include "tests/unit/worker/engine_cli/run_command.h"
+#include "tests/unit/worker/model/chain_model.h"
 #include "tests/unit/worker/model/random_model.h"
+#include "worker/engine_cli/text_file.h"
 #include "worker/ops/kv_cache.h"
 
 namespace sluice::engine_cli {
@@ -125,6 +128,42 @@ TEST_F(Perplexity, WhatIsLeftOverOfALongTextCountsForNothing) {
   const nlohmann::json got = measure(line + "\n" + line, {}, "a.jsonl").json();
   EXPECT_EQ(got["windows"], 2);
   EXPECT_EQ(got["tokens_scored"], 2 * 512);
+}
+
+// Such a template writes "<think>" into its prompt, and past answers without it.
+TEST_F(Perplexity, AnswersBehindATemplateThatOpensThoughtsAreScored) {
+  std::ifstream source(SLUICE_SOURCE_DIR "/tests/unit/common/text/data/deepseek_r1_like.jinja");
+  testmodel::ChainModel chain;
+  chain.tokens = {{"a"},
+                  {"b"},
+                  {"Ċ"},
+                  {"<think>", 4},
+                  {"</think>", 4},
+                  {"<｜User｜>", 3},
+                  {"<｜Assistant｜>", 3},
+                  {"<｜end▁of▁sentence｜>", 3}};
+  chain.eos = "<｜end▁of▁sentence｜>";
+  chain.chat_template = {std::istreambuf_iterator<char>(source), {}};
+  ASSERT_FALSE(chain.chat_template.empty());
+  chain.next = {{"Ċ", "a"}, {"a", "</think>"}, {"</think>", "b"}};
+  chain.write(folder_.path("chain.gguf"));
+  std::ofstream(folder_.path("a.jsonl"))
+      << R"({"messages": [{"role": "user", "content": "ab"}], "expected": "a</think>b"})";
+  const auto text = ModelText::open(folder_.path("chain.gguf"));
+  ASSERT_TRUE(text) << text.error().message;
+  const auto pieces = read_text_file(*text, folder_.path("a.jsonl"), {});
+  ASSERT_TRUE(pieces) << pieces.error().message;
+  ASSERT_EQ(pieces->size(), 1U);
+  EXPECT_EQ((*pieces)[0].ids, (std::vector<TokenId>{5, 0, 1, 6, 3, 2, 0, 4, 1, 7}));
+  EXPECT_EQ((*pieces)[0].answer_from, 6U);
+  PerplexityOptions options;
+  options.path = folder_.path("a.jsonl");
+  const Ran ran =
+      run("", [&](const Io& io) { return perplexity(with_model(folder_.path("chain.gguf")), options, io); });
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.json()["scored"], "answers");
+  EXPECT_EQ(ran.json()["tokens_scored"], 4);
+  EXPECT_LT(ran.json()["perplexity"].get<double>(), 1.1);  // It is what the model says.
 }
 
 TEST_F(Perplexity, AModelDoesNotDivergeFromItselfButFromItsQuantizedCopy) {
