@@ -192,10 +192,18 @@ int generate(const CommonOptions& options, const GenerateOptions& generate, Rng&
   request.prompt = std::move(*prompt);
   request.params = generate.params;
   if (const Status added = engine.add(std::move(request)); !added) return report(added.error(), io);
+  bool thinking = false;
   while (true) {
     for (const StepEvent& event : engine.step(Duration::zero())) {
-      // Thoughts are shown, but are no part of the answer.
-      if (!options.json && !event.reasoning_delta.empty()) io.err << event.reasoning_delta << std::flush;
+      // Thoughts are shown, but are no part of the answer: it begins on a line of its own.
+      if (!options.json && !event.reasoning_delta.empty()) {
+        io.err << event.reasoning_delta << std::flush;
+        thinking = true;
+      }
+      if (thinking && (event.done || !event.text_delta.empty())) {
+        io.err << "\n" << std::flush;
+        thinking = false;
+      }
       if (!options.json) io.out << event.text_delta << std::flush;
       if (!event.done) continue;
       if (!*event.done) return report(event.done->error(), io);

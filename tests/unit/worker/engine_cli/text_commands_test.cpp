@@ -8,6 +8,7 @@
 #include "common/text/gguf.h"
 #include "common/text/gguf_writer.h"
 #include "tests/unit/worker/engine_cli/run_command.h"
+#include "tests/unit/worker/model/chain_model.h"
 #include "tests/unit/worker/model/random_model.h"
 
 namespace sluice::engine_cli {
@@ -131,6 +132,37 @@ TEST(Generate, RawContinuesTheTextAsItIs) {
     EXPECT_EQ(ran.json()["ids"], prompt["greedy_ids"]);
     EXPECT_EQ(ran.json()["text"], prompt["greedy_text"]);
   }
+}
+
+// Thinks "hm", then says "Hi".
+TEST(Generate, ThoughtsGoToStandardErrorOnLinesOfTheirOwn) {
+  testmodel::ChainModel chain;
+  chain.tokens = {{"q"},  {"Ċ"},  {"<think>", 4}, {"</think>", 4},
+                  {"hm"}, {"Hi"}, {"<|a|>", 3},   {"<|end|>", 3}};
+  chain.eos = "<|end|>";
+  chain.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '<|a|><think>\\n' }}";
+  chain.next = {{"Ċ", "hm"}, {"hm", "</think>"}, {"</think>", "Hi"}};
+  testmodel::TemporaryFolder folder;
+  chain.write(folder.path("chain.gguf"));
+  const auto answer = [&](int max_tokens, bool json) {
+    SeededRng rng(1);
+    GenerateOptions options;
+    options.params.max_tokens = max_tokens;
+    return run("q", [&](const Io& io) {
+      return generate(with_model(folder.path("chain.gguf"), json), options, rng, io);
+    });
+  };
+  const Ran whole = answer(16, false);
+  EXPECT_EQ(whole.code, 0);
+  EXPECT_EQ(whole.err, "hm\n");
+  EXPECT_EQ(whole.out, "Hi\n");
+  const Ran cut = answer(1, false);
+  EXPECT_EQ(cut.err, "hm\n");
+  EXPECT_EQ(cut.out, "\n");
+  const Ran json = answer(16, true);
+  EXPECT_EQ(json.err, "");
+  EXPECT_EQ(json.json()["text"], "Hi");
+  EXPECT_EQ(json.json()["reasoning_content"], "hm");
 }
 
 TEST(Generate, TheSameSeedGivesTheSameText) {
