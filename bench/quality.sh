@@ -41,7 +41,7 @@ for type in $TYPES; do
   "$ENGINE" quantize "$FOLDER/original.gguf" "$made" --type "$type" --json ${EXTRA[@]+"${EXTRA[@]}"} > "$FOLDER/size.json"
   "$ENGINE" perplexity --model "$made" --baseline "$FOLDER/original.gguf" --file "$TEXT" --json > "$FOLDER/perplexity.json"
   "$ENGINE" eval --model "$made" "$EVAL" --json > "$FOLDER/eval.json"
-  [ -z "$SPEED" ] || "$ENGINE" bench --model "$made" --prefill 512 --decode 64 --sequences 1 --sequences 32 --json > "$FOLDER/bench.json"
+  [ -z "$SPEED" ] || "$ENGINE" bench --model "$made" --prefill 512 --decode 64 --sequences 1 --sequences 32 --without-ceilings --json > "$FOLDER/bench.json"
   python3 - "$type" "$FOLDER" "$SPEED" <<'PY'
 import json
 import sys

@@ -113,6 +113,37 @@ double share(double part, double whole) {
   return whole > 0.0 ? std::round(part / whole * 1000.0) / 1000.0 : 0.0;
 }
 
+// What the machine and a product alone reach, and how much of it each run took. Measured last: what it is
+// compared with has warmed the machine up.
+Status compare_with_ceilings(const LoadedModel& loaded, const BenchOptions& bench, Clock& clock,
+                             nlohmann::ordered_json& json, nlohmann::ordered_json& runs) {
+  const StepCosts costs = step_costs(loaded.file());
+  const Ceilings ceilings = measure_ceilings(loaded.context(), clock);
+  const double ops_per_s = peak_for(loaded, ceilings);
+  SLUICE_ASSIGN(const double product, measure_product(loaded, kStepTokens, clock));
+  json["machine"] = {{"read_gb_per_s", millions(ceilings.read_bytes_per_s) / 1000.0},
+                     {"int8_gop_per_s", millions(ceilings.int8_ops_per_s) / 1000.0},
+                     {"int4_gop_per_s", millions(ceilings.int4_ops_per_s) / 1000.0},
+                     {"float_gop_per_s", millions(ceilings.float_ops_per_s) / 1000.0}};
+  json["step_weights_mb"] = millions(static_cast<double>(costs.weight_bytes));
+  json["gemm_gop_per_s"] = millions(product) / 1000.0;
+  json["gemm_share"] = share(product, ops_per_s);
+  for (auto& run : runs) {
+    const double sequences = run["sequences"].get<double>();
+    const double decode = run["decode_tokens_per_s"].get<double>();
+    // Half of the answer's tokens are there on average.
+    const double context = static_cast<double>(bench.prefill) + static_cast<double>(bench.decode) / 2.0;
+    const double kv_bytes = context * static_cast<double>(loaded.model().kv_shape().token_bytes());
+    const double bytes_per_s =
+        decode / sequences * static_cast<double>(costs.weight_bytes) + decode * kv_bytes;
+    run["prefill_compute_share"] =
+        share(run["prefill_tokens_per_s"].get<double>() * costs.prompt_token_ops, ops_per_s);
+    run["decode_compute_share"] = share(decode * costs.answer_token_ops, ops_per_s);
+    run["decode_bandwidth_share"] = share(bytes_per_s, ceilings.read_bytes_per_s);
+  }
+  return {};
+}
+
 }  // namespace
 
 int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock, const Io& io) {
@@ -122,7 +153,6 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
   LoadedModel& loaded = **model;
   const std::chrono::duration<double> load_seconds = clock.steady_now() - loading_since;
   const std::uint64_t loaded_bytes = resident_bytes();
-  const StepCosts costs = step_costs(loaded.file());
   nlohmann::ordered_json json = {{"model", loaded.text().name()},
                                  {"weight_type", loaded.weight_type()},
                                  {"kernels", std::string(loaded.context().kernels.name)},
@@ -142,30 +172,9 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
                     {"decode_tokens_per_s", rates->decode_tokens_per_s},
                     {"resident_mb", millions(static_cast<double>(resident_bytes()))}});
   }
-  // Ceilings last: what they are compared with has warmed the machine up.
-  const Ceilings ceilings = measure_ceilings(loaded.context(), clock);
-  const double ops_per_s = peak_for(loaded, ceilings);
-  const auto product = measure_product(loaded, kStepTokens, clock);
-  if (!product) return report(product.error(), io);
-  json["machine"] = {{"read_gb_per_s", millions(ceilings.read_bytes_per_s) / 1000.0},
-                     {"int8_gop_per_s", millions(ceilings.int8_ops_per_s) / 1000.0},
-                     {"int4_gop_per_s", millions(ceilings.int4_ops_per_s) / 1000.0},
-                     {"float_gop_per_s", millions(ceilings.float_ops_per_s) / 1000.0}};
-  json["step_weights_mb"] = millions(static_cast<double>(costs.weight_bytes));
-  json["gemm_gop_per_s"] = millions(*product) / 1000.0;
-  json["gemm_share"] = share(*product, ops_per_s);
-  for (auto& run : runs) {
-    const double sequences = run["sequences"].get<double>();
-    const double decode = run["decode_tokens_per_s"].get<double>();
-    // Half of the answer's tokens are there on average.
-    const double context = static_cast<double>(bench.prefill) + static_cast<double>(bench.decode) / 2.0;
-    const double kv_bytes = context * static_cast<double>(loaded.model().kv_shape().token_bytes());
-    const double bytes_per_s =
-        decode / sequences * static_cast<double>(costs.weight_bytes) + decode * kv_bytes;
-    run["prefill_compute_share"] =
-        share(run["prefill_tokens_per_s"].get<double>() * costs.prompt_token_ops, ops_per_s);
-    run["decode_compute_share"] = share(decode * costs.answer_token_ops, ops_per_s);
-    run["decode_bandwidth_share"] = share(bytes_per_s, ceilings.read_bytes_per_s);
+  if (bench.ceilings) {
+    if (const Status done = compare_with_ceilings(loaded, bench, clock, json, runs); !done)
+      return report(done.error(), io);
   }
   if (options.json) {
     if (runs.size() == 1) json.update(runs[0]);
@@ -178,19 +187,25 @@ int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock,
          << " tokens each\n";
   print(io, "loaded in %.2f s, %.0f MB resident of a file of %.0f MB\n", load_seconds.count(),
         static_cast<double>(loaded_bytes) / 1e6, static_cast<double>(loaded.file().file_bytes()) / 1e6);
-  print(io, "machine: reads %.1f GB/s, int8 %.0f, int4 %.0f, float %.0f GOP/s\n",
-        ceilings.read_bytes_per_s / 1e9, ceilings.int8_ops_per_s / 1e9, ceilings.int4_ops_per_s / 1e9,
-        ceilings.float_ops_per_s / 1e9);
-  print(io, "a product of %zu tokens: %.0f GOP/s, %.0f %% of the ceiling\n", kStepTokens, *product / 1e9,
-        *product / ops_per_s * 100.0);
+  if (bench.ceilings) {
+    const auto& machine = json["machine"];
+    print(io, "machine: reads %.1f GB/s, int8 %.0f, int4 %.0f, float %.0f GOP/s\n",
+          machine["read_gb_per_s"].get<double>(), machine["int8_gop_per_s"].get<double>(),
+          machine["int4_gop_per_s"].get<double>(), machine["float_gop_per_s"].get<double>());
+    print(io, "a product of %zu tokens: %.0f GOP/s, %.0f %% of the ceiling\n", kStepTokens,
+          json["gemm_gop_per_s"].get<double>(), json["gemm_share"].get<double>() * 100.0);
+  }
   for (const auto& run : runs) {
-    print(io,
-          "%4zu sequences: prefill %6.1f tokens/s (%2.0f %% of ceiling), decode %6.1f tokens/s (%2.0f %% of "
-          "bandwidth, %2.0f %% of ceiling)\n",
-          run["sequences"].get<std::size_t>(), run["prefill_tokens_per_s"].get<double>(),
-          run["prefill_compute_share"].get<double>() * 100.0, run["decode_tokens_per_s"].get<double>(),
-          run["decode_bandwidth_share"].get<double>() * 100.0,
-          run["decode_compute_share"].get<double>() * 100.0);
+    const auto percent = [&](const char* share) { return run[share].get<double>() * 100.0; };
+    print(io, "%4zu sequences: prefill %6.1f tokens/s", run["sequences"].get<std::size_t>(),
+          run["prefill_tokens_per_s"].get<double>());
+    if (bench.ceilings) print(io, " (%2.0f %% of ceiling)", percent("prefill_compute_share"));
+    print(io, ", decode %6.1f tokens/s", run["decode_tokens_per_s"].get<double>());
+    if (bench.ceilings) {
+      print(io, " (%2.0f %% of bandwidth, %2.0f %% of ceiling)", percent("decode_bandwidth_share"),
+            percent("decode_compute_share"));
+    }
+    io.out << "\n";
   }
   return 0;
 }

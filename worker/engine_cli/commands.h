@@ -89,6 +89,7 @@ struct BenchOptions {
   std::size_t decode = 64;    // Tokens of each answer.
   std::vector<std::size_t> sequences = {1, 8, 32};
   int repeats = 3;
+  bool ceilings = true;  // Measure what the machine allows, too, and compare with it.
 };
 // Measures prefill and decode over several numbers of sequences.
 int bench(const CommonOptions& options, const BenchOptions& bench, Clock& clock, const Io& io);

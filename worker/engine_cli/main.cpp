@@ -136,7 +136,13 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   bench_command->add_option("--repeats", bench_options.repeats, "Runs, of which the median counts")
       ->check(CLI::Range(1, 1000));
-  bench_command->callback([&] { code = bench(common, bench_options, clock, io); });
+  bool without_ceilings = false;
+  bench_command->add_flag("--without-ceilings", without_ceilings,
+                          "Don't measure the machine, which takes some seconds");
+  bench_command->callback([&] {
+    bench_options.ceilings = !without_ceilings;
+    code = bench(common, bench_options, clock, io);
+  });
 
   try {
     app.parse(argc, argv);

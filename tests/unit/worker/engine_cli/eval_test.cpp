@@ -79,10 +79,35 @@ TEST(Bench, PrintsRatesForEachNumberOfSequences) {
     EXPECT_GT(one["decode_tokens_per_s"].get<double>(), 0.0);
   }
   EXPECT_FALSE(got.contains("prefill_tokens_per_s"));
+  EXPECT_GT(got["machine"]["read_gb_per_s"].get<double>(), 0.0);
+  EXPECT_GT(got["gemm_gop_per_s"].get<double>(), 0.0);
+  EXPECT_GT(got["runs"][0]["decode_bandwidth_share"].get<double>(), 0.0);
   options.sequences = {2};
   const Ran single = run("", [&](const Io& io) { return bench(with_model(), options, clock, io); });
   EXPECT_EQ(single.json()["sequences"], 2);
   EXPECT_GT(single.json()["decode_tokens_per_s"].get<double>(), 0.0);
+}
+
+TEST(Bench, LeavesTheMachineUnmeasuredWhereNobodyAsks) {
+  SystemClock clock;
+  BenchOptions options;
+  options.prefill = 16;
+  options.decode = 4;
+  options.sequences = {2};
+  options.repeats = 1;
+  options.ceilings = false;
+  const auto print = [&](bool json) {
+    return run("", [&](const Io& io) { return bench(with_model(kTinyModel, json), options, clock, io); });
+  };
+  const nlohmann::json got = print(true).json();
+  EXPECT_GT(got["decode_tokens_per_s"].get<double>(), 0.0);
+  for (const char* key : {"machine", "gemm_gop_per_s", "gemm_share", "decode_bandwidth_share"})
+    EXPECT_FALSE(got.contains(key)) << key;
+  const std::string text = print(false).out;
+  EXPECT_NE(text.find("   2 sequences: prefill"), std::string::npos) << text;
+  EXPECT_EQ(text.find('%'), std::string::npos) << text;
+  options.ceilings = true;
+  EXPECT_NE(print(false).out.find("% of bandwidth"), std::string::npos);
 }
 
 }  // namespace
