@@ -10,6 +10,7 @@
 #include "bench/model/random_blocks.h"
 #include "bench/model/synthetic_vocabulary.h"
 #include "common/text/gguf_writer.h"
+#include "worker/engine_cli/quantize_plan.h"
 
 namespace sluice::bench {
 namespace {
@@ -53,29 +54,6 @@ bool below_8_bits(GgmlType type) {
   return traits.bytes < traits.values;
 }
 
-// What quantizers take for rows that are no whole number of 256s.
-GgmlType type_of_32s(GgmlType type) {
-  switch (type) {
-    case GgmlType::kQ2_K:
-    case GgmlType::kQ3_K:
-      return GgmlType::kQ4_0;
-    case GgmlType::kQ4_K:
-      return GgmlType::kQ5_0;
-    case GgmlType::kQ5_K:
-      return GgmlType::kQ5_1;
-    case GgmlType::kQ6_K:
-      return GgmlType::kQ8_0;
-    default:
-      return type;
-  }
-}
-
-// Q4_K_M spends more bits on the first and last eighth of the layers, and on every third between.
-bool layer_has_more_bits(std::uint32_t layer, std::uint32_t layers) {
-  const std::uint32_t eighth = layers / 8;
-  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
-}
-
 class TensorPlanner {
  public:
   TensorPlanner(const ModelPlan& plan, const TypeMix& mix) : plan_(plan), mix_(mix) {}
@@ -85,8 +63,9 @@ class TensorPlanner {
   }
 
   // Weights of deviation gain / √cols take unit-size activations to outputs of size `gain`.
-  void matrix(const std::string& name, std::uint64_t cols, std::uint64_t rows, float gain, GgmlType type) {
-    if (cols % ggml_type_traits(type).values != 0 && !mix_.pure) type = type_of_32s(type);
+  void matrix(const std::string& name, std::uint64_t cols, std::uint64_t rows, float gain) {
+    GgmlType type = type_of(name);
+    if (!mix_.pure) type = engine_cli::type_for_rows(type, cols).value_or(type);
     if (cols % ggml_type_traits(type).values != 0 && !problem_) {
       problem_ =
           Error{ErrorCode::kInvalid, "tensor " + name + ": rows of " + std::to_string(cols) +
@@ -95,10 +74,11 @@ class TensorPlanner {
     tensors_.push_back({name, type, {cols, rows}, gain / std::sqrt(static_cast<float>(cols))});
   }
 
-  GgmlType output_type() const { return !mix_.pure && below_8_bits(mix_.base) ? GgmlType::kQ6_K : mix_.base; }
-  GgmlType important_type(std::uint32_t layer) const {
-    const bool more = mix_.medium && layer_has_more_bits(layer, plan_.layers);
-    return more ? GgmlType::kQ6_K : mix_.base;
+  GgmlType type_of(std::string_view name) const {
+    if (mix_.pure) return mix_.base;
+    if (mix_.medium) return engine_cli::type_in_mix(mix_.base, name, plan_.layers, plan_.tied);
+    const bool output = name == (plan_.tied ? "token_embd.weight" : "output.weight");
+    return output && below_8_bits(mix_.base) ? GgmlType::kQ6_K : mix_.base;
   }
 
   void layer(std::uint32_t number) {
@@ -107,9 +87,9 @@ class TensorPlanner {
     const std::uint64_t kv = std::uint64_t{plan_.kv_heads} * plan_.head_dim;
     const auto norm = [&](const char* name, std::uint64_t size) { vector(prefix + name, size, 1.0F, 0.05F); };
     norm("attn_norm.weight", plan_.width);
-    matrix(prefix + "attn_q.weight", plan_.width, query, 1.0F, mix_.base);
-    matrix(prefix + "attn_k.weight", plan_.width, kv, 1.0F, mix_.base);
-    matrix(prefix + "attn_v.weight", plan_.width, kv, 1.0F, important_type(number));
+    matrix(prefix + "attn_q.weight", plan_.width, query, 1.0F);
+    matrix(prefix + "attn_k.weight", plan_.width, kv, 1.0F);
+    matrix(prefix + "attn_v.weight", plan_.width, kv, 1.0F);
     if (plan_.architecture == "qwen2") {
       vector(prefix + "attn_q.bias", query, 0.0F, 0.2F);
       vector(prefix + "attn_k.bias", kv, 0.0F, 0.2F);
@@ -119,22 +99,20 @@ class TensorPlanner {
       norm("attn_q_norm.weight", plan_.head_dim);
       norm("attn_k_norm.weight", plan_.head_dim);
     }
-    matrix(prefix + "attn_output.weight", query, plan_.width, 1.0F, mix_.base);
+    matrix(prefix + "attn_output.weight", query, plan_.width, 1.0F);
     norm("ffn_norm.weight", plan_.width);
-    matrix(prefix + "ffn_gate.weight", plan_.width, plan_.feed_forward, 1.0F, mix_.base);
-    matrix(prefix + "ffn_up.weight", plan_.width, plan_.feed_forward, 1.0F, mix_.base);
-    matrix(prefix + "ffn_down.weight", plan_.feed_forward, plan_.width, 1.0F, important_type(number));
+    matrix(prefix + "ffn_gate.weight", plan_.width, plan_.feed_forward, 1.0F);
+    matrix(prefix + "ffn_up.weight", plan_.width, plan_.feed_forward, 1.0F);
+    matrix(prefix + "ffn_down.weight", plan_.feed_forward, plan_.width, 1.0F);
   }
 
   Result<std::vector<PlannedTensor>> all() && {
     const float embedding_size = std::sqrt(static_cast<float>(plan_.width));
     // Tied, rows of full size would make every token predict itself by far.
-    const GgmlType embedding_type = plan_.tied ? output_type() : mix_.base;
-    matrix("token_embd.weight", plan_.width, plan_.vocabulary, plan_.tied ? 3.0F : embedding_size,
-           embedding_type);
+    matrix("token_embd.weight", plan_.width, plan_.vocabulary, plan_.tied ? 3.0F : embedding_size);
     for (std::uint32_t number = 0; number < plan_.layers; ++number) layer(number);
     vector("output_norm.weight", plan_.width, 1.0F, 0.05F);
-    if (!plan_.tied) matrix("output.weight", plan_.width, plan_.vocabulary, 3.0F, output_type());
+    if (!plan_.tied) matrix("output.weight", plan_.width, plan_.vocabulary, 3.0F);
     if (problem_) return fail(*problem_);
     return std::move(tensors_);
   }

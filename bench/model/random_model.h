@@ -40,10 +40,9 @@ std::span<const ModelPlan> model_plans();
 // In any case. kInvalid: no such model; the message lists them.
 Result<ModelPlan> plan_by_name(const std::string& name);
 
-// Which type each matrix gets. `mix` is the name of a type, or Q4_K_M: Q4_K with half of the value and down
-// matrices in Q6_K. As quantizers write them, the output matrix of a mix below 8 bits is Q6_K, and a row
-// that isn't a whole number of 256s gets a neighbouring type of blocks of 32. `pure`: that one type
-// everywhere.
+// Which type each matrix gets. By the name of a type: that type, but Q6_K for the output matrix if it has
+// fewer than 8 bits. Q4_K_M: the mix that `sluice-engine quantize --type Q4_K` writes. Rows that are no whole
+// number of 256s get the type of blocks of 32 that quantize takes. `pure`: that one type everywhere.
 struct TypeMix {
   GgmlType base = GgmlType::kF16;
   bool medium = false;  // The _M of Q4_K_M.

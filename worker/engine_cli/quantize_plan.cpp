@@ -44,29 +44,6 @@ std::uint32_t file_type_of(GgmlType type, bool pure) {
   }
 }
 
-GgmlType fitting(GgmlType wanted, std::uint64_t cols, GgmlType otherwise) {
-  if (cols % ggml_type_traits(wanted).values == 0) return wanted;
-  GgmlType smaller = wanted;
-  switch (wanted) {
-    case GgmlType::kQ2_K:
-    case GgmlType::kQ3_K:
-      smaller = GgmlType::kQ4_0;
-      break;
-    case GgmlType::kQ4_K:
-      smaller = GgmlType::kQ5_0;
-      break;
-    case GgmlType::kQ5_K:
-      smaller = GgmlType::kQ5_1;
-      break;
-    case GgmlType::kQ6_K:
-      smaller = GgmlType::kQ8_0;
-      break;
-    default:
-      break;
-  }
-  return cols % ggml_type_traits(smaller).values == 0 ? smaller : otherwise;
-}
-
 // N of "blk.N.…".
 std::optional<std::uint32_t> layer_of(std::string_view name) {
   if (!name.starts_with("blk.")) return std::nullopt;
@@ -105,6 +82,41 @@ std::optional<Mix> mix_of(GgmlType type) {
 
 }  // namespace
 
+std::optional<GgmlType> type_for_rows(GgmlType wanted, std::uint64_t cols) {
+  const auto fits = [&](GgmlType type) { return cols % ggml_type_traits(type).values == 0; };
+  if (fits(wanted)) return wanted;
+  GgmlType smaller = wanted;
+  switch (wanted) {
+    case GgmlType::kQ2_K:
+    case GgmlType::kQ3_K:
+      smaller = GgmlType::kQ4_0;
+      break;
+    case GgmlType::kQ4_K:
+      smaller = GgmlType::kQ5_0;
+      break;
+    case GgmlType::kQ5_K:
+      smaller = GgmlType::kQ5_1;
+      break;
+    case GgmlType::kQ6_K:
+      smaller = GgmlType::kQ8_0;
+      break;
+    default:
+      break;
+  }
+  return fits(smaller) ? std::optional<GgmlType>(smaller) : std::nullopt;
+}
+
+GgmlType type_in_mix(GgmlType type, std::string_view tensor, std::uint32_t layers, bool tied) {
+  const std::optional<Mix> mix = mix_of(type);
+  if (!mix) return type;
+  const auto layer = layer_of(tensor);
+  const bool sensitive = layer && is_sensitive(*layer, layers);
+  if (tensor == (tied ? "token_embd.weight" : "output.weight")) return GgmlType::kQ6_K;
+  if (tensor.ends_with(".attn_v.weight")) return sensitive ? mix->values_sensitive : mix->values;
+  if (tensor.ends_with(".ffn_down.weight")) return sensitive ? mix->down_sensitive : mix->down;
+  return type;
+}
+
 Result<Plan> plan_types(const GgufFile& file, const PlanOptions& options) {
   Plan plan;
   plan.file_type = file_type_of(options.type, options.pure);
@@ -113,9 +125,7 @@ Result<Plan> plan_types(const GgufFile& file, const PlanOptions& options) {
   for (const GgufTensor& tensor : file.tensors()) {
     if (const auto layer = layer_of(tensor.name)) layers = std::max(layers, *layer + 1);
   }
-  const std::optional<Mix> mix = options.pure ? std::nullopt : mix_of(options.type);
   for (const GgufTensor& tensor : file.tensors()) {
-    GgmlType wanted = options.type;
     const bool matrix = tensor.dims == 2 && tensor.ne[1] > 1;
     if (!matrix || (!is_float(tensor.type) && ggml_type_traits(tensor.type).values == 1)) {
       plan.types.push_back(tensor.type);
@@ -127,18 +137,9 @@ Result<Plan> plan_types(const GgufFile& file, const PlanOptions& options) {
                       " already; quantising twice loses more than quantising the original "
                       "(--requantize does it all the same)");
     }
-    if (mix) {
-      const auto layer = layer_of(tensor.name);
-      const bool sensitive = layer && is_sensitive(*layer, layers);
-      if (tensor.name == "output.weight" || (tied && tensor.name == "token_embd.weight")) {
-        wanted = GgmlType::kQ6_K;
-      } else if (tensor.name.ends_with(".attn_v.weight")) {
-        wanted = sensitive ? mix->values_sensitive : mix->values;
-      } else if (tensor.name.ends_with(".ffn_down.weight")) {
-        wanted = sensitive ? mix->down_sensitive : mix->down;
-      }
-    }
-    plan.types.push_back(fitting(wanted, tensor.ne[0], tensor.type));
+    const GgmlType wanted =
+        options.pure ? options.type : type_in_mix(options.type, tensor.name, layers, tied);
+    plan.types.push_back(type_for_rows(wanted, tensor.ne[0]).value_or(tensor.type));
   }
   return plan;
 }

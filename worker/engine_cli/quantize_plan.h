@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +29,13 @@ struct Plan {
   std::vector<GgmlType> types;  // Of each tensor, in the order of the file.
   std::uint32_t file_type = 0;  // general.file_type
 };
+
+// The format that a matrix gets whose rows have `cols` numbers: the one wanted, or its neighbour of blocks of
+// 32. Empty: neither fits.
+std::optional<GgmlType> type_for_rows(GgmlType wanted, std::uint64_t cols);
+// The format that this tensor of a model of `layers` layers gets in the mix that `type` stands for; `type`
+// itself where there is no such mix. `tied`: the embedding serves as the output matrix.
+GgmlType type_in_mix(GgmlType type, std::string_view tensor, std::uint32_t layers, bool tied);
 
 // kInvalid: a matrix is quantised already, and that isn't allowed; the message names it.
 Result<Plan> plan_types(const GgufFile& file, const PlanOptions& options);

@@ -9,6 +9,7 @@
 #include "bench/model/synthetic_vocabulary.h"
 #include "common/text/gguf.h"
 #include "common/text/model_file.h"
+#include "worker/engine_cli/quantize_plan.h"
 #include "worker/model/model.h"
 #include "worker/ops/matmul.h"
 
@@ -104,7 +105,7 @@ TEST(RandomModelPlan, MixturesAreThoseOfQuantizers) {
   EXPECT_EQ(type_of(*q8, "output.weight"), GgmlType::kQ8_0);
   const auto medium = plan_tensors(*plan, *mix_by_name("Q4_K_M", false));
   EXPECT_EQ(type_of(*medium, "blk.0.ffn_down.weight"), GgmlType::kQ6_K);
-  EXPECT_EQ(type_of(*medium, "blk.3.attn_v.weight"), GgmlType::kQ4_K);
+  EXPECT_EQ(type_of(*medium, "blk.3.attn_v.weight"), GgmlType::kQ5_K);
   EXPECT_EQ(type_of(*medium, "blk.3.attn_q.weight"), GgmlType::kQ4_K);
   // Rows of 5504 numbers aren't whole blocks of 256.
   const auto coder = plan_tensors(*plan_by_name("deepseek-coder-1.3b"), *mix_by_name("Q4_K", false));
@@ -113,6 +114,27 @@ TEST(RandomModelPlan, MixturesAreThoseOfQuantizers) {
   EXPECT_FALSE(mix_by_name("IQ4_XS", false));
   EXPECT_FALSE(mix_by_name("Q9", false));
   EXPECT_FALSE(plan_by_name("gpt-2"));
+}
+
+TEST_F(RandomModel, TheMixIsWhatQuantizeWrites) {
+  for (const char* shape : {"tiny-qwen2", "tiny-qwen3", "tiny-llama3"}) {
+    auto plan = plan_by_name(shape);
+    ASSERT_TRUE(plan);
+    plan->layers = 17;
+    plan->feed_forward = 544;  // No whole number of 256s.
+    const std::string path = folder_ / (std::string(shape) + ".gguf");
+    ASSERT_TRUE(write_random_model(*plan, *mix_by_name("F16", true), 7, 2, path));
+    const auto file = GgufFile::open(path);
+    ASSERT_TRUE(file) << file.error().message;
+    const auto quantized = engine_cli::plan_types(*file, {.type = GgmlType::kQ4_K});
+    const auto generated = plan_tensors(*plan, *mix_by_name("Q4_K_M", false));
+    ASSERT_TRUE(quantized && generated);
+    for (std::size_t i = 0; i < file->tensors().size(); ++i) {
+      const std::string_view name = file->tensors()[i].name;
+      if (name == "rope_freqs.weight") continue;  // Not of the plan.
+      EXPECT_EQ(type_of(*generated, name), quantized->types[i]) << shape << " " << name;
+    }
+  }
 }
 
 TEST(RandomModelPlan, FrequencyDivisorsGrowFromOneToTheFactor) {
