@@ -17,24 +17,17 @@ class AnswerText {
   explicit AnswerText(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
   // Takes a token's bytes; returns what is certain to belong to the answer by now.
-  std::string push(std::string_view bytes) { return take(stops_.push(utf8_.push(bytes))); }
+  std::string push(std::string_view bytes) { return stops_.push(utf8_.push(bytes)); }
   // No more tokens will come: what was held back.
   std::string finish() {
     std::string rest = stops_.push(utf8_.finish());
-    return take(rest + stops_.finish());
+    return rest + stops_.finish();
   }
   bool stopped() const { return stops_.stopped(); }
-  const std::string& text() const { return text_; }  // All that was returned.
 
  private:
-  std::string take(std::string piece) {
-    text_ += piece;
-    return piece;
-  }
-
   Utf8Stream utf8_;
   StopMatcher stops_;
-  std::string text_;
 };
 
 }  // namespace sluice

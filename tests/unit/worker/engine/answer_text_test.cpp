@@ -5,39 +5,55 @@
 namespace sluice {
 namespace {
 
+// Keeps what was given out, joined.
+struct Joined {
+  explicit Joined(std::vector<std::string> stops) : answer(std::move(stops)) {}
+  std::string push(std::string_view bytes) { return add(answer.push(bytes)); }
+  std::string finish() { return add(answer.finish()); }
+
+  AnswerText answer;
+  std::string text;
+
+ private:
+  std::string add(const std::string& piece) {
+    text += piece;
+    return piece;
+  }
+};
+
 TEST(AnswerText, AStopStringAcrossTokensEndsTheTextBeforeIt) {
-  AnswerText text({"END"});
-  EXPECT_EQ(text.push("one E"), "one ");
-  EXPECT_EQ(text.push("N"), "");
-  EXPECT_EQ(text.push("D two"), "");
-  EXPECT_TRUE(text.stopped());
-  EXPECT_EQ(text.finish(), "");
-  EXPECT_EQ(text.text(), "one ");
+  Joined joined({"END"});
+  EXPECT_EQ(joined.push("one E"), "one ");
+  EXPECT_EQ(joined.push("N"), "");
+  EXPECT_EQ(joined.push("D two"), "");
+  EXPECT_TRUE(joined.answer.stopped());
+  EXPECT_EQ(joined.finish(), "");
+  EXPECT_EQ(joined.text, "one ");
 }
 
 TEST(AnswerText, WhatOnlyLookedLikeAStopComesOut) {
-  AnswerText text({"END"});
-  EXPECT_EQ(text.push("EN"), "");
-  EXPECT_EQ(text.push("X"), "ENX");
-  EXPECT_EQ(text.push("E"), "");
-  EXPECT_EQ(text.finish(), "E");
-  EXPECT_EQ(text.text(), "ENXE");
+  Joined joined({"END"});
+  EXPECT_EQ(joined.push("EN"), "");
+  EXPECT_EQ(joined.push("X"), "ENX");
+  EXPECT_EQ(joined.push("E"), "");
+  EXPECT_EQ(joined.finish(), "E");
+  EXPECT_EQ(joined.text, "ENXE");
 }
 
 TEST(AnswerText, CharactersCutBetweenTokensStayWhole) {
-  AnswerText text({});
-  EXPECT_EQ(text.push("\xE4\xBD"), "");
-  EXPECT_EQ(text.push("\xA0\xE5"), "\xE4\xBD\xA0");
-  EXPECT_EQ(text.finish(), "\xEF\xBF\xBD");  // A character that never became whole.
-  EXPECT_EQ(text.text(), "\xE4\xBD\xA0\xEF\xBF\xBD");
+  Joined joined({});
+  EXPECT_EQ(joined.push("\xE4\xBD"), "");
+  EXPECT_EQ(joined.push("\xA0\xE5"), "\xE4\xBD\xA0");
+  EXPECT_EQ(joined.finish(), "\xEF\xBF\xBD");  // A character that never became whole.
+  EXPECT_EQ(joined.text, "\xE4\xBD\xA0\xEF\xBF\xBD");
 }
 
 TEST(AnswerText, AStopOfCharactersThatAreCutIsFound) {
-  AnswerText text({"。"});
-  EXPECT_EQ(text.push("a\xE3\x80"), "a");
-  EXPECT_EQ(text.push("\x82z"), "");
-  EXPECT_TRUE(text.stopped());
-  EXPECT_EQ(text.text(), "a");
+  Joined joined({"。"});
+  EXPECT_EQ(joined.push("a\xE3\x80"), "a");
+  EXPECT_EQ(joined.push("\x82z"), "");
+  EXPECT_TRUE(joined.answer.stopped());
+  EXPECT_EQ(joined.text, "a");
 }
 
 }  // namespace
