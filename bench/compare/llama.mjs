@@ -13,16 +13,14 @@ const seconds = (since) => Number(process.hrtime.bigint() - since) / 1e9;
 const token = (number, vocabulary) => (number * 7919 + 13) % Math.floor(vocabulary * 0.9);
 
 async function open({contextTokens, sequences = 1, batch = 512}) {
-  const began = process.hrtime.bigint();
   const model = await llama.loadModel({modelPath: command.model, gpuLayers: 0, useMmap: true});
-  const loadSeconds = seconds(began);
   const context = await model.createContext({
     contextSize: contextTokens, sequences, batchSize: batch, threads: command.threads,
     flashAttention: command.flash ?? "auto"
   });
   const raw = context._ctx;
   raw.setThreads(command.threads);
-  return {model, raw, loadSeconds, vocabulary: model.fileInfo.metadata.tokenizer.ggml.tokens.length};
+  return {model, raw, vocabulary: model.fileInfo.metadata.tokenizer.ggml.tokens.length};
 }
 
 // parts: {sequence, position, tokens, logits: indexes of tokens}. Returns where each part's logits are.
@@ -66,7 +64,7 @@ const clear = (raw, sequences) => {
 
 async function bench({prefill: promptTokens, decode: answerTokens, sequences, sample = false}) {
   const batch = 512;
-  const {model, raw, loadSeconds, vocabulary} = await open({contextTokens: promptTokens + answerTokens + 1, sequences, batch});
+  const {model, raw, vocabulary} = await open({contextTokens: promptTokens + answerTokens + 1, sequences, batch});
   const sampler = greedySampler(model);
   const once = async () => {
     const began = process.hrtime.bigint();
@@ -87,18 +85,16 @@ async function bench({prefill: promptTokens, decode: answerTokens, sequences, sa
   await once();  // Warms up: the first pass touches pages that later ones find ready.
   const {prefillSeconds, decodeSeconds} = await once();
   return {
-    load_s: loadSeconds,
     prefill_tokens_per_s: sequences * promptTokens / prefillSeconds,
     decode_tokens_per_s: sequences * answerTokens / decodeSeconds,
-    tokens_per_s: sequences * (promptTokens + answerTokens) / (prefillSeconds + decodeSeconds),
-    rss_mib: Math.round(process.memoryUsage().rss / 2 ** 20)
+    tokens_per_s: sequences * (promptTokens + answerTokens) / (prefillSeconds + decodeSeconds)
   };
 }
 
 // The ids of each text, special tokens as text, no BOS.
 async function tokenize({texts}) {
   const model = await llama.loadModel({modelPath: command.model, vocabOnly: true});
-  return {ids: texts.map((text) => [...model._model.tokenize(text, command.special ?? false)])};
+  return {ids: texts.map((text) => [...model._model.tokenize(text, false)])};
 }
 
 // For each prompt (ids): the largest logits after its last token, a greedy answer, and how far its first two choices were

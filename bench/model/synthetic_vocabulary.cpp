@@ -65,7 +65,7 @@ Result<SyntheticVocabulary> synthetic_vocabulary(std::size_t tokens) {
     return static_cast<std::uint32_t>(vocabulary.tokens.size() - 1);
   };
   vocabulary.end_of_text = control("<|endoftext|>");
-  vocabulary.turn_begin = control("<|im_start|>");
+  control("<|im_start|>");
   vocabulary.turn_end = control("<|im_end|>");
   vocabulary.chat_template =
       "{% for message in messages %}"

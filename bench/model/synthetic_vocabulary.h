@@ -20,7 +20,6 @@ struct SyntheticVocabulary {
   std::vector<std::int32_t> types;  // 1: normal, 3: control.
   std::vector<std::string> merges;
   std::uint32_t end_of_text = 0;
-  std::uint32_t turn_begin = 0;
   std::uint32_t turn_end = 0;
   std::string chat_template;
 };
