@@ -19,11 +19,8 @@ Result<const kernels::KernelSet*> choose_kernels(const std::string& name) {
   if (name.empty()) return kernels::kernel_sets().front();
   const kernels::KernelSet* chosen = kernels::find_kernel_set(name);
   if (chosen == nullptr) {
-    std::string usable;
-    for (const kernels::KernelSet* set : kernels::kernel_sets())
-      usable += (usable.empty() ? "" : ", ") + std::string(set->name);
     return fail(ErrorCode::kInvalid,
-                "kernels '" + name + "' can't be used on this CPU (these can: " + usable + ")");
+                "kernels '" + name + "' can't be used on this CPU (these can: " + usable_kernels() + ")");
   }
   return chosen;
 }
@@ -40,6 +37,13 @@ bool opens_thoughts(const Tokenizer& tokenizer, const std::vector<std::int32_t>&
 }
 
 }  // namespace
+
+std::string usable_kernels() {
+  std::string names;
+  for (const kernels::KernelSet* set : kernels::kernel_sets())
+    names += (names.empty() ? "" : ", ") + std::string(set->name);
+  return names;
+}
 
 LoadedModel::LoadedModel(GgufFile file, ModelText text, const kernels::KernelSet& kernels,
                          std::size_t threads)

@@ -20,8 +20,11 @@ namespace sluice {
 struct ModelOptions {
   std::string path;
   std::size_t threads = 0;  // Threads that compute, the owner's included; 0: one for each usable CPU.
-  std::string kernels;      // By name (portable, avx2, avx512-vnni); empty: the fastest for this CPU.
+  std::string kernels;      // Those of this name (kernels::kernel_sets()); empty: the fastest for this CPU.
 };
+
+// The names that ModelOptions::kernels can have on this CPU, the fastest first: "avx2, portable".
+std::string usable_kernels();
 
 class LoadedModel {
  public:

@@ -6,6 +6,7 @@
 
 #include "common/base/failpoint.h"
 #include "worker/engine_cli/commands.h"
+#include "worker/kernels/formats/format.h"
 
 namespace {
 
@@ -18,7 +19,7 @@ void add_common(CLI::App& command, CommonOptions& common) {
       .add_option("-t,--threads", common.model.threads, "Threads that compute; 0: one for each usable CPU")
       ->check(CLI::Range(0, 1024));
   command.add_option("--kernels", common.model.kernels,
-                     "portable, avx2 or avx512-vnni; default: the fastest here");
+                     "By name; those that this CPU has, the fastest first: " + usable_kernels());
   command.add_flag("--json", common.json, "Print JSON");
 }
 
@@ -79,9 +80,8 @@ int run(int argc, char** argv) {
   CLI::App* quantize_command = app.add_subcommand("quantize", "Write a smaller copy of a model");
   quantize_command->add_option("IN", quantize_options.from, "The file to read")->required();
   quantize_command->add_option("OUT", quantize_options.to, "The file to write")->required();
-  quantize_command->add_option(
-      "--type", quantize_options.type,
-      "F32, F16, BF16, Q8_0, Q6_K, Q5_1, Q5_K, Q5_0, Q4_1, Q4_K, Q4_0, Q3_K or Q2_K");
+  quantize_command->add_option("--type", quantize_options.type, kernels::format_names())
+      ->capture_default_str();
   quantize_command->add_flag("--pure", quantize_options.pure,
                              "Every matrix this type; else K types below Q6_K take more bits where it helps");
   quantize_command->add_flag("--requantize", quantize_options.requantize,
