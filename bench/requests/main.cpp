@@ -97,6 +97,11 @@ class Requests {
 };
 
 Status measure(Options options, Clock& clock) {
+  if (options.shared_tokens >= options.prompt_tokens) {
+    return fail(ErrorCode::kInvalid, "--shared " + std::to_string(options.shared_tokens) +
+                                         " leaves nothing of its own to a prompt of --prompt " +
+                                         std::to_string(options.prompt_tokens));
+  }
   SystemRng rng;
   options.engine.sequences_max = std::max(options.engine.sequences_max, options.requests);
   if (options.kv_mib > 0) options.engine.kv_memory_bytes = options.kv_mib << 20;

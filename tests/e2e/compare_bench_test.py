@@ -26,6 +26,12 @@ class CompareBench(unittest.TestCase):
                 self.assertGreater(result["tokens_per_s"]["sluice"], 0)
             self.assertIn("quiet", report["machine"])
 
+    def test_requests_without_a_prompt_of_their_own_are_refused(self) -> None:
+        done = subprocess.run([str(binaries() / "bin" / "sluice-bench-requests"), "--model", "none.gguf", "--prompt", "8", "--shared", "8"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--shared 8", done.stderr)
+
     def test_unknown_arguments_are_refused(self) -> None:
         done = subprocess.run(["node", str(REPOSITORY / "bench" / "compare" / "compare.mjs"), "--modle", "x"],
                               capture_output=True, text=True, timeout=60, check=False)
