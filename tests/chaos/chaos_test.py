@@ -1,11 +1,14 @@
 """A short chaos run with a fixed seed, and two broken builds that the checker must find."""
+import random
 import shutil
 import tempfile
+import threading
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import run as chaos     # First: it says where the stack's helpers are.
-from faults import WEIGHTS, plan
+from faults import WEIGHTS, Planned, plan
 from report import markdown, summary
 
 
@@ -37,6 +40,62 @@ class Chaos(WithRun):
         self.assertGreater(outcome.report.facts["accepted"], given.jobs // 2)
         self.assertGreater(outcome.report.facts["jobs succeeded"], given.jobs // 3)
         self.assertIn("| kill worker |", markdown(outcome, given))
+
+
+class StackInWords:
+    """Stands in for world.Stack: has no servers, and writes down what is asked of it. A restart takes its time."""
+
+    def __init__(self, *_options: str) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+        self.environment = {"SLUICE_MYSQL_PORT": "1", "SLUICE_REDIS_PORT": "1", "SLUICE_RABBITMQ_PORT": "1",
+                            "SLUICE_WEBHOOK_SECRET": "whsec_AAAA", "SLUICE_API_KEY": "key"}
+        self.said: list[str] = []
+        self.restarting, self.downed = threading.Event(), threading.Event()
+
+    def up(self, *_more: str) -> None:
+        pass
+
+    def rows(self) -> list[dict]:
+        return [{"name": "producer", "port": 1}]    # Nobody listens there.
+
+    def run(self, command: str, *_arguments: str) -> str:
+        self.said.append(command)
+        self.restarting.set()
+        self.downed.wait(0.5)
+        self.said.append(f"{command} is over")
+        return ""
+
+    def down(self) -> None:
+        self.said.append("down")
+        self.downed.set()
+        shutil.rmtree(self.root)
+
+
+class EndedEarly(unittest.TestCase):
+    """A load that breaks off, or Ctrl-C, while a fault is happening and more are planned."""
+
+    def end_with(self, how: BaseException) -> list[str]:
+        folder = Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+        self.addCleanup(shutil.rmtree, folder)
+        restart = Planned(0.0, "restart_mysql", random.Random(1))
+        before = set(threading.enumerate())
+
+        def break_off(_text: str) -> None:
+            self.assertTrue(run.stack.restarting.wait(20))
+            raise how
+        with mock.patch.object(chaos, "Stack", StackInWords), mock.patch.object(chaos, "plan", lambda *_: [restart] * 3):
+            run = chaos.Run(options(), folder)
+            with self.assertRaises(type(how)):
+                run.run(break_off)
+        for thread in set(threading.enumerate()) - before:
+            thread.join(20)
+            self.assertFalse(thread.is_alive(), thread.name)
+        return run.stack.said
+
+    def test_no_fault_meets_the_end_of_the_stack(self) -> None:
+        for how in (RuntimeError("the load broke"), KeyboardInterrupt()):
+            with self.subTest(type(how)):
+                self.assertEqual(self.end_with(how), ["restart", "restart is over", "down"])
 
 
 class BrokenBuilds(WithRun):

@@ -51,13 +51,35 @@ class Faults:
         self._stack, self._proxies, self._lease, self._journal = stack, proxies, lease, journal
         self._services = {"worker": workers, "producer": producers, "callback": 1}
         self._threads: list[threading.Thread] = []
+        self._breaking: threading.Thread | None = None
         self._stopped: set[int] = set()
         self._lock = threading.Lock()
         self._over = threading.Event()
         self.done = 0
         self.failed: list[str] = []
 
-    def run(self, planned: list[Planned], seconds: float) -> None:
+    def start(self, planned: list[Planned], seconds: float) -> None:
+        """Carries the plan out beside its caller, who must `stop` it however things go."""
+        self._breaking = threading.Thread(target=self._run, args=(planned, seconds), daemon=True)
+        self._breaking.start()
+
+    def wait(self) -> None:
+        """Until the plan is carried out."""
+        self._breaking.join()
+
+    def stop(self) -> None:
+        """Ends the plan after the fault that is happening, and all that lasts, and waits for both: a fault after this would
+        meet a stack that is being taken down, and start servers in it."""
+        self._over.set()
+        if self._breaking is not None:
+            self._breaking.join()
+        for thread in self._threads:
+            thread.join()
+        for pid in list(self._stopped):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _run(self, planned: list[Planned], seconds: float) -> None:
         began, due = time.monotonic(), 0.0
         for one in planned:
             due += one.wait * seconds
@@ -70,15 +92,9 @@ class Faults:
                 self.failed.append(f"{one.fault}: {type(error).__name__}: {str(error)[:300]}")
 
     def heal(self) -> None:
-        """Ends all that lasts, and waits for it."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        """Leaves nothing broken. After `stop`."""
         for proxy in self._proxies.values():
             proxy.heal()
-        for pid in list(self._stopped):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
         self._alarm(False)
 
     # --- the pieces
@@ -98,7 +114,7 @@ class Faults:
                 undo()
             finally:
                 self._note(fault, target, pid, began)
-        thread = threading.Thread(target=later)
+        thread = threading.Thread(target=later, daemon=True)
         thread.start()
         self._threads.append(thread)
 

@@ -1,5 +1,6 @@
 """The load of a chaos run: jobs of every kind of fate, sent by several clients to several producers, with a journal of what
 was asked and what was answered."""
+import contextlib
 import http.client
 import json
 import queue
@@ -48,7 +49,7 @@ class LoadPlan:
 
 
 class Load:
-    """`producers` gives the producers' ports when it is asked, since they move with nothing but may be down."""
+    """`producers`: their ports. They stay the same, but any of them may be down."""
 
     def __init__(self, plan: LoadPlan, seed: int, key: str, producers: list[int], callback_url: str, journal: Journal) -> None:
         self._plan, self._seed, self._key = plan, seed, key
@@ -57,34 +58,52 @@ class Load:
         self._watched: list[str] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self.sent = 0
+        self._work: queue.Queue = queue.Queue(maxsize=plan.clients)
+        self._clients = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(plan.clients)]
+        self._canceller = threading.Thread(target=self._cancel_some, daemon=True)
+        self._watcher = threading.Thread(target=self._watch_some, daemon=True)
 
     def run(self, progress: Callable[[int], None] = lambda _sent: None) -> None:
-        """Returns when all jobs were sent."""
+        """Returns when all jobs were sent. Once."""
+        try:
+            self._send(progress)
+        finally:
+            self._stop.set()
+            # For clients that nobody told of the end; there is room for each, since nobody else puts anything in.
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._work.get_nowait()
+            for _ in self._clients:
+                self._work.put(None)
+            self._cancels.put(None)
+
+    def join(self) -> None:
+        """Waits until nothing of it runs any more. A call that is out ends with its answer, or with the producer."""
+        for thread in (*self._clients, self._canceller, self._watcher):
+            if thread.ident is not None:
+                thread.join()
+
+    def _send(self, progress: Callable[[int], None]) -> None:
         pieces = self._pieces()
         began = time.monotonic()
         total = sum(len(requests) for _kind, requests in pieces)
-        work: queue.Queue = queue.Queue(maxsize=self._plan.clients)
-        clients = [threading.Thread(target=self._client, args=(n, work)) for n in range(self._plan.clients)]
-        helpers = [threading.Thread(target=self._canceller), threading.Thread(target=self._watcher)]
-        for thread in clients + helpers:
+        for thread in (*self._clients, self._canceller, self._watcher):
             thread.start()
         done = 0
         for kind, requests in pieces:
             due = began + self._plan.seconds * done / total
             self._stop.wait(max(0.0, due - time.monotonic()))   # A pace, not a synchronisation.
-            work.put((kind, requests))
+            self._work.put((kind, requests))
             done += len(requests)
-            self.sent = done
             progress(done)
-        for _ in clients:
-            work.put(None)
-        for thread in clients:
+        for _ in self._clients:
+            self._work.put(None)
+        for thread in self._clients:
             thread.join()
         self._cancels.put(None)
-        helpers[0].join()
+        self._canceller.join()
         self._stop.set()
-        helpers[1].join()
+        self._watcher.join()
 
     def _pieces(self) -> list[tuple[str, list[dict]]]:
         """(single | batch | duplicate, the requests in it), in an order that the seed decides."""
@@ -118,9 +137,9 @@ class Load:
             request["callback_url"] = self._callback_url
         return request
 
-    def _client(self, number: int, work: queue.Queue) -> None:
+    def _client(self, number: int) -> None:
         chance = random.Random(self._seed * 1000 + number)
-        while (item := work.get()) is not None:
+        while (item := self._work.get()) is not None:
             how, requests = item
             if how == "batch":
                 self._submit({"requests": requests}, requests, chance)
@@ -151,9 +170,9 @@ class Load:
                 with self._lock:
                     self._watched.append(job["id"])
 
-    def _canceller(self) -> None:
+    def _cancel_some(self) -> None:
         chance = random.Random(self._seed + 1)
-        while (item := self._cancels.get()) is not None:
+        while (item := self._cancels.get()) is not None and not self._stop.is_set():
             due, job_id = item
             self._stop.wait(max(0.0, due - time.monotonic()))
             for _try in range(5):
@@ -162,7 +181,7 @@ class Load:
                 if status == 200:
                     break
 
-    def _watcher(self) -> None:
+    def _watch_some(self) -> None:
         """Looks at some jobs again and again, as a polling client does."""
         chance = random.Random(self._seed + 2)
         while not self._stop.is_set():

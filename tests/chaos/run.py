@@ -5,13 +5,14 @@ series of faults; afterwards a checker counts what is wrong. See README.md.
   tests/chaos/run.py --minutes 30 --jobs 50000 --faults 200 --report docs/chaos.md
 """
 import argparse
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,24 +74,34 @@ class Run:
         self.options, self.folder = options, folder
         self.stack = Stack("--engine", "echo")
         self.proxies: dict[str, Proxy] = {}
+        self.load: Load | None = None
         self.client, self.received, self.faulty = (Journal(folder / f"{name}.jsonl") for name in ("client", "receiver", "faults"))
 
     def run(self, say=lambda _text: None) -> Outcome:
-        try:
-            self._start()
-            return self._work(say)
-        finally:
-            for proxy in self.proxies.values():
-                proxy.close()
-            shutil.copytree(self.stack.root / "logs", self.folder / "logs", dirs_exist_ok=True)
-            self.stack.down()
+        with contextlib.ExitStack() as ending:      # Last in, first out, and none that fails keeps the others from their turn.
+            for journal in (self.client, self.received, self.faulty):
+                ending.callback(journal.close)
+            ending.callback(self._join_load)    # After the stack: what it still asks, nobody answers any more.
+            ending.callback(self.stack.down)
+            ending.callback(self._keep_logs)
+            self._start(ending)
+            return self._work(ending, say)
 
-    def _start(self) -> None:
+    def _join_load(self) -> None:
+        if self.load is not None:
+            self.load.join()
+
+    def _keep_logs(self) -> None:
+        with contextlib.suppress(OSError):      # As far as there are any: they matter less than what comes after.
+            shutil.copytree(self.stack.root / "logs", self.folder / "logs", dirs_exist_ok=True)
+
+    def _start(self, ending: contextlib.ExitStack) -> None:
         """Every second service reaches the servers through proxies."""
         options = self.options
         self.stack.up("--only", ",".join(SERVERS))
         for server in SERVERS:
             self.proxies[server] = Proxy(int(self.stack.environment[f"SLUICE_{server.upper()}_PORT"]))
+            ending.callback(self.proxies[server].close)
         settings = service_settings(options)
         behind = [f"{kind}-{n}" for kind, count in (("producer", options.producers), ("worker", options.workers))
                   for n in range(2, count + 1, 2)] + ["callback"]
@@ -99,16 +110,17 @@ class Run:
         self.stack.up("--workers", str(options.workers), "--producers", str(options.producers),
                       *(part for setting in settings for part in ("--set", setting)))
 
-    def _work(self, say) -> Outcome:
+    def _work(self, ending: contextlib.ExitStack, say) -> Outcome:
         options, environment = self.options, self.stack.environment
         receiver = Receiver(environment["SLUICE_WEBHOOK_SECRET"], self.received, options.seed, options.unreliable)
+        ending.callback(receiver.close)
         ports = [row["port"] for row in self.stack.rows() if row["name"].startswith("producer")]
-        load = Load(LoadPlan(options.jobs, options.seconds, options.crashes, options.poisons), options.seed,
-                    environment["SLUICE_API_KEY"], ports, receiver.url, self.client)
+        load = self.load = Load(LoadPlan(options.jobs, options.seconds, options.crashes, options.poisons), options.seed,
+                                environment["SLUICE_API_KEY"], ports, receiver.url, self.client)
         faults = Faults(self.stack, self.proxies, options.workers, options.producers, options.lease, self.faulty)
         began = time.monotonic()
-        breaking = threading.Thread(target=faults.run, args=(plan(options.seed, options.faults, options.wipe), options.seconds))
-        breaking.start()
+        ending.callback(faults.stop)
+        faults.start(plan(options.seed, options.faults, options.wipe), options.seconds)
         shown = [0.0]
 
         def progress(sent: int) -> None:
@@ -116,9 +128,10 @@ class Run:
                 shown[0] = time.monotonic()
                 say(f"{time.monotonic() - began:6.0f} s  {sent} of {options.jobs} jobs sent, {faults.done} of {options.faults} faults")
         load.run(progress)
-        breaking.join()
+        faults.wait()
         seconds = time.monotonic() - began
         say(f"{seconds:6.0f} s  all sent, {faults.done} faults; healing")
+        faults.stop()
         faults.heal()
         self.stack.up()
         left = self._settle(say)
@@ -150,9 +163,8 @@ class Run:
         return [line.split("\t") for line in out.split("\n") if line]
 
 
-def run(options: Options, folder: Path | None = None, say=lambda _text: None) -> Outcome:
-    """One run; its evidence stays in `folder`."""
-    folder = folder or Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+def run(options: Options, folder: Path, say=lambda _text: None) -> Outcome:
+    """One run; its evidence stays in `folder`. However it ends, its servers and threads have ended before."""
     folder.mkdir(parents=True, exist_ok=True)
     return Run(options, folder).run(say)
 
@@ -174,7 +186,18 @@ def main() -> int:
     options = Options(seed, given.minutes * 60, given.jobs, faults, given.workers, given.producers, given.lease,
                       crashes=max(1, round(given.minutes)), poisons=max(1, round(given.minutes / 3)))
     print(f"seed {seed}: {options.jobs} jobs and {options.faults} faults in {given.minutes:g} minutes", flush=True)
-    outcome = run(options, given.keep, lambda text: print(text, flush=True))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)    # Ends it as Ctrl-C does: in order.
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
+    try:
+        outcome = run(options, folder, lambda text: print(text, flush=True))
+    except KeyboardInterrupt:
+        print("interrupted: nothing was checked", flush=True)
+        if not given.keep:
+            shutil.rmtree(folder)
+        return 130
+    except BaseException:
+        print(f"evidence: {folder}", flush=True)
+        raise
     print(reports.summary(outcome))
     if given.report:
         given.report.write_text(reports.markdown(outcome, options), encoding="utf-8")
