@@ -12,7 +12,8 @@ Columns (each must be zero):
   wrong         another answer, state or event than the job should have; a bad signature
   undelivered   asked for a webhook and never got one that it accepted, or a delivery or event that is still open
   out_of_order  a client saw a job leave its final state, an attempt or a sequence went back, an end stands before its start
-  rerun         the engine computed a start that had been computed, or one that no lost or failed start explains
+  rerun         the engine computed a start that had been computed, or one that no lost or failed start explains; or its record
+                is empty although jobs succeeded, so that there is nothing to count
   unexplained   a start whose worker was lost although nothing was done to it
 """
 import json
@@ -248,6 +249,9 @@ class Checker:
     # --- the engine's own count
 
     def _check_engine(self) -> None:
+        succeeded = sum(1 for job in self.evidence.jobs if job["state"] == "succeeded")
+        if succeeded and not self.evidence.engine:
+            self.report.add("rerun", f"{succeeded} jobs succeeded, and the engines' record holds no start at all")
         explained = {f"{a['job_id']}/{a['generation']}/{a['attempt']}" for a in self.evidence.attempts}
         for start, times in Counter(self.evidence.engine).items():
             job_id, generation, attempt = start.rsplit("/", 2)

@@ -91,6 +91,7 @@ WRONGS: dict[str, tuple[Callable[[Evidence], object], set[str]]] = {
     "a start was computed twice": (lambda e: e.engine.append("job_1/1/1"), {"rerun"}),
     "a job ran again after its end": (lambda e: e.engine.append("job_1/1/2"), {"rerun"}),
     "a job ran again without a reason": (lambda e: e.attempts.clear(), {"rerun"}),
+    "nobody wrote down what the engines computed": (lambda e: e.engine.clear(), {"rerun"}),
     "a start was lost without a reason": (lambda e: e.faults.clear(), {"unexplained"}),
     "another worker than the lost one was killed": (lambda e: e.faults[0].update(pid=78), {"unexplained"}),
 }
