@@ -23,6 +23,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from journal import read as read_journal
+
 FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
 COLUMNS = ("lost", "doubled", "miscounted", "wrong", "undelivered", "out_of_order", "rerun", "unexplained")
 # How each kind may end. Any may be dead when faults buried it (looked at apart), or expire when it had to wait too long.
@@ -218,7 +220,7 @@ class Checker:
         for delivery in self.evidence.deliveries:
             if delivery["state"] != "delivered":
                 self.report.add("undelivered", f"{delivery['id']} is {delivery['state']}: {delivery['error']}")
-        told = {(self.jobs[e["job_id"]]["id"], e["generation"]): e["type"] for e in self.evidence.events if e["job_id"] in self.jobs}
+        told = {(e["job_id"], e["generation"]): e["type"] for e in self.evidence.events if e["job_id"] in self.jobs}
         for receipt in self.evidence.receiver:
             if told.get((receipt["job"], receipt["sequence"])) not in (None, receipt["type"]):
                 self.report.add("wrong", f"{receipt['webhook_id']} told {receipt['type']}")
@@ -332,8 +334,7 @@ def engine_starts(logs: list[Path]) -> list[str]:
 def load(folder: Path) -> Evidence:
     """The evidence that a run left in its folder."""
     def lines(name: str) -> list[dict]:
-        path = folder / name
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return read_journal(folder / name) if (folder / name).exists() else []
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     return Evidence(client=lines("client.jsonl"), receiver=lines("receiver.jsonl"), faults=lines("faults.jsonl"),
                     engine=engine_starts(sorted(folder.glob("logs/worker*.log*"))), **record)

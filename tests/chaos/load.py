@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from journal import Journal
-
-FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
+from world import FINAL
 
 # Share of each kind; what is missing to 1 is `plain`.
 SHARES = {"slow": 0.10, "transient": 0.06, "hopeless": 0.01, "permanent": 0.05, "cancelled": 0.06, "expiring": 0.05,

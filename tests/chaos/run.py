@@ -136,7 +136,7 @@ class Run:
         self.stack.up()
         left = self._settle(say)
         settled = time.monotonic() - began - seconds
-        load.look(self._sample(load))
+        load.look(self._sample())
         receiver.close()
         for journal in (self.client, self.received, self.faulty):
             journal.close()
@@ -153,14 +153,13 @@ class Run:
             time.sleep(SETTLE_STEP if sum(left) < 1000 else 4 * SETTLE_STEP)
         return left
 
-    def _sample(self, _load: Load) -> list[str]:
+    def _sample(self) -> list[str]:
         self.client.flush()
         ids = [i for line in read_journal(self.client.path) if line["op"] == "accepted" for i in line["ids"]]
         return random.Random(self.options.seed).sample(ids, min(len(ids), 100))
 
     def _sql(self, statement: str) -> list[list[str]]:
-        out = self.stack.run("mysql", "--default-character-set=utf8mb4", "--raw", "-N", "-B", "-e", statement, "sluice")
-        return [line.split("\t") for line in out.split("\n") if line]
+        return self.stack.sql(statement, "--raw")
 
 
 def run(options: Options, folder: Path, say=lambda _text: None) -> Outcome:
