@@ -139,7 +139,8 @@ std::vector<CallbackWorld::Row> CallbackWorld::rows(const JobId& job) {
       "SELECT d.id, d.state, d.attempts, (SELECT COUNT(*) FROM delivery_attempt a WHERE a.delivery_id = "
       "d.id), "
       "COALESCE(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), d.attempt_due) / 1000000, 0), d.last_error, "
-      "d.last_status "
+      "d.last_status, "
+      "(SELECT COUNT(*) FROM delivery_attempt a WHERE a.delivery_id = d.id AND a.status = 200) "
       "FROM delivery d WHERE d.job_id = ?");
   const auto found = database_->pool().query(sql.bind(job.value), soon());
   EXPECT_TRUE(found) << found.error().message;
@@ -147,7 +148,8 @@ std::vector<CallbackWorld::Row> CallbackWorld::rows(const JobId& job) {
   if (!found) return all;
   for (const auto& one : *found) {
     all.push_back({one.str(0), one.str(1), static_cast<int>(one.int64(2)), static_cast<int>(one.int64(3)),
-                   one.float64(4), one.str_or(5, ""), static_cast<int>(one.int64_or(6, 0))});
+                   static_cast<int>(one.int64(7)), one.float64(4), one.str_or(5, ""),
+                   static_cast<int>(one.int64_or(6, 0))});
   }
   return all;
 }

@@ -43,6 +43,7 @@ class CallbackWorld : public ::testing::Test {
     std::string state;
     int attempts = 0;
     int recorded = 0;  // Rows in delivery_attempt.
+    int taken = 0;     // Of these, with an answer of 200.
     double due_in_s = 0;
     std::string last_error;
     int last_status = 0;
