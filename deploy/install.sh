@@ -11,8 +11,8 @@ PACKAGES=(
   libboost-dev librabbitmq-dev libmysqlcppconn-dev libhiredis-dev nlohmann-json3-dev libopenblas-dev
   libcpprest-dev libcurl4-openssl-dev libssl-dev libexpected-dev libcli11-dev libspdlog-dev libfmt-dev
   prometheus-cpp-dev libutf8proc-dev libzstd-dev zlib1g-dev
-  # Tests and benches
-  libgtest-dev libgmock-dev libbenchmark-dev
+  # Tests and benches; nodejs brings programs only, no service
+  libgtest-dev libgmock-dev libbenchmark-dev nodejs
   # Servers: redis-tools ships the Redis server under the name redis-check-rdb
   mariadb-server-core mariadb-client-core redis-tools rabbitmq-server
 )

@@ -1,6 +1,5 @@
 """The side-by-side bench runs, tiny and without llama.cpp: its numbers mean nothing here, but it must not rot."""
 import json
-import shutil
 import subprocess
 import tempfile
 import unittest
@@ -9,7 +8,6 @@ from pathlib import Path
 from world import REPOSITORY, binaries
 
 
-@unittest.skipUnless(shutil.which("node"), "needs Node.js")
 class CompareBench(unittest.TestCase):
     def test_every_scenario_is_measured(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
