@@ -4,9 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <map>
-#include <mutex>
 
+#include "tests/unit/worker/batcher/completions.h"
 #include "tests/unit/worker/batcher/scripted_engine.h"
 
 namespace sluice::worker {
@@ -15,47 +14,6 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-// Collects what comes out.
-class Completions {
- public:
-  void take(std::vector<Completion>&& completions) {
-    std::lock_guard lock(mutex_);
-    for (Completion& completion : completions) {
-      ++count_[completion.key];
-      std::string key = completion.key;
-      by_key_.insert_or_assign(std::move(key), std::move(completion));
-    }
-    changed_.notify_all();
-  }
-  // The completion of `key`, waited for.
-  Completion of(const std::string& key) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, std::chrono::seconds(20), [&] { return by_key_.contains(key); })) {
-      ADD_FAILURE() << key << " never came out";
-      return {};
-    }
-    return by_key_.at(key);
-  }
-  bool wait_count(std::size_t count) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return by_key_.size() >= count; });
-  }
-  bool has(const std::string& key) {
-    std::lock_guard lock(mutex_);
-    return by_key_.contains(key);
-  }
-  bool each_came_once() {
-    std::lock_guard lock(mutex_);
-    return std::all_of(count_.begin(), count_.end(), [](const auto& entry) { return entry.second == 1; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::string, Completion> by_key_;
-  std::map<std::string, int> count_;
-};
 
 class BatcherTest : public ::testing::Test {
  protected:

@@ -47,6 +47,17 @@ class ScriptedEngine final : public Engine {
     std::lock_guard lock(mutex_);
     refusals_[text] = {code, times};
   }
+  // In an engine with kv_tokens_max: while a request whose prompt is `text` is in it, it takes `tokens` of
+  // the room, as one does that shares the rest with others. Unless told: what kv_tokens_needed says.
+  void takes(const std::string& text, std::size_t tokens) {
+    std::lock_guard lock(mutex_);
+    takes_[text] = tokens;
+  }
+  // What load() tells besides the places and the room that are free.
+  void report(const EngineLoad& load) {
+    std::lock_guard lock(mutex_);
+    reported_ = load;
+  }
   // False if it takes longer than a test should.
   bool wait_added(std::size_t count) {
     return wait([&] { return added_.size() >= count; });
@@ -102,6 +113,9 @@ class ScriptedEngine final : public Engine {
     active_.push_back(request.key);
     added_.push_back(request.key);
     texts_[request.key] = request.prompt.text;
+    const auto taken = takes_.find(request.prompt.text);
+    taken_[request.key] =
+        taken == takes_.end() ? kv_tokens_needed(request.prompt, request.params) : taken->second;
     peak_ = std::max(peak_, active_.size());
     changed_.notify_all();
     return {};
@@ -118,6 +132,7 @@ class ScriptedEngine final : public Engine {
       const auto found = std::find(active_.begin(), active_.end(), key);
       if (found == active_.end()) return;
       active_.erase(found);
+      taken_.erase(key);
       StepEvent event;
       event.key = key;
       event.done = std::move(outcome);
@@ -144,7 +159,13 @@ class ScriptedEngine final : public Engine {
   }
   EngineLoad load() const override {
     std::lock_guard lock(mutex_);
-    return {active_.size(), info_.sequences_max - active_.size(), info_.kv_tokens_max};
+    EngineLoad load = reported_;
+    load.active = active_.size();
+    load.sequences_free = info_.sequences_max - active_.size();
+    std::size_t taken = 0;
+    for (const auto& [key, tokens] : taken_) taken += tokens;
+    load.kv_tokens_free = info_.kv_tokens_max - std::min(info_.kv_tokens_max, taken);
+    return load;
   }
 
  private:
@@ -165,6 +186,9 @@ class ScriptedEngine final : public Engine {
   std::vector<std::string> added_;
   std::vector<std::string> cancelled_;
   std::map<std::string, std::string> texts_;
+  std::map<std::string, std::size_t> takes_;  // By text …
+  std::map<std::string, std::size_t> taken_;  // … and by key, of who is in it.
+  EngineLoad reported_;
   std::map<std::string, std::set<std::string>> mates_;
   std::map<std::string, std::pair<ErrorCode, int>> refusals_;
   std::deque<std::pair<std::string, GenerationOutcome>> endings_;
