@@ -158,8 +158,11 @@ class Faults:
         self._stack.run("up", "--only", name)       # Waits until the supervisor has it back.
         self._note("kill", name, pid, began)
 
+    def _broker(self, *arguments: str) -> None:
+        self._stack.broker("--timeout", "30", *arguments)   # A broker that is busy must not hold up what comes next.
+
     def _alarm(self, on: bool) -> None:
-        self._stack.broker("set_vm_memory_high_watermark", *(["0.00001"] if on else ["absolute", "1GB"]))
+        self._broker("set_vm_memory_high_watermark", *(["0.00001"] if on else ["absolute", "1GB"]))
 
     # --- the faults, by their names in the plan
 
@@ -214,11 +217,11 @@ class Faults:
         self._note("flush", "redis")
 
     def _purge_queues(self, _chance: random.Random) -> None:
-        self._stack.broker("eval", PURGE)
+        self._broker("eval", PURGE)
         self._note("purge", "rabbitmq")
 
     def _close_broker_connections(self, _chance: random.Random) -> None:
-        self._stack.broker("close_all_connections", "chaos")
+        self._broker("close_all_connections", "chaos")
         self._note("close_connections", "rabbitmq")
 
     def _broker_alarm(self, chance: random.Random) -> None:
