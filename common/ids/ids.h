@@ -35,6 +35,12 @@ struct EventIdTag {
 struct DeliveryIdTag {
   static constexpr std::string_view kPrefix = "dlv_";
 };
+struct OperationIdTag {
+  static constexpr std::string_view kPrefix = "op_";
+};
+struct AuditIdTag {
+  static constexpr std::string_view kPrefix = "aud_";
+};
 struct TenantIdTag {
   static constexpr std::string_view kPrefix = "tenant_";
 };
@@ -42,6 +48,8 @@ using JobId = Id<JobIdTag>;
 using BatchId = Id<BatchIdTag>;
 using EventId = Id<EventIdTag>;
 using DeliveryId = Id<DeliveryIdTag>;
+using OperationId = Id<OperationIdTag>;
+using AuditId = Id<AuditIdTag>;
 using TenantId = Id<TenantIdTag>;  // Free text ("default"), not a UUID.
 
 // The shard that holds all of a tenant's rows.

@@ -96,15 +96,16 @@ Status write_dead_letters(MysqlConnection& db, const DbNow& now, const std::vect
   Inserter letters(
       db,
       "INSERT INTO dead_letter (job_id, generation, shard, tenant_id, model, reason, fingerprint, "
-      "error_code, error_message, died_at) VALUES ",
+      "error_code, error_message, attempts, died_at) VALUES ",
       deadline);
   for (const Change& change : changes) {
-    if (change.to != JobState::kDead) continue;
+    if (change.to != JobState::kDead && change.to != JobState::kFailed) continue;
     const Job& job = change.locked->job;
     const JobError& error = *change.error;
     SLUICE_TRY(letters.row(job.id.value, job.generation, change.locked->shard, job.tenant.value, job.model,
-                           change.dead_reason, error_fingerprint(error.code, error.message),
-                           cut(error.code, 64), cut(error.message, 2000), now.text));
+                           change.to == JobState::kDead ? change.dead_reason : "failed",
+                           error_fingerprint(error.code, error.message), cut(error.code, 64),
+                           cut(error.message, 2000), change.locked->attempts_used(), now.text));
   }
   return letters.flush();
 }

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -66,5 +67,9 @@ Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const 
 
 // The same for errors that differ only by numbers and ids in their messages: 16 hex digits.
 std::string error_fingerprint(const std::string& code, const std::string& message);
+
+// Batch, job and payload rows of new jobs, inside the caller's transaction, in statements of bounded size.
+Status insert_submissions(MysqlConnection& db, const DbNow& now, std::span<const Submission> submissions,
+                          const JobRules& rules, Deadline deadline);
 
 }  // namespace sluice::store

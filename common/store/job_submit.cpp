@@ -85,6 +85,14 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
 
 }  // namespace
 
+namespace store {
+Status insert_submissions(MysqlConnection& db, const DbNow& now, std::span<const Submission> submissions,
+                          const JobRules& rules, Deadline deadline) {
+  SLUICE_TRY(insert_batches(db, now, submissions, deadline));
+  return insert_jobs(db, now, submissions, rules, deadline);
+}
+}  // namespace store
+
 std::vector<Status> MysqlJobStore::submit(std::span<Submission> submissions, Deadline deadline) {
   std::vector<Status> answers(submissions.size());
   if (!submissions.empty()) submit_bisecting(submissions, answers, deadline);
@@ -109,8 +117,7 @@ Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadlin
   store::DbNow at;
   const auto insert = [&](MysqlConnection& db) -> Result<bool> {
     SLUICE_ASSIGN(at, store::db_now(db, deadline));
-    SLUICE_TRY(insert_batches(db, at, submissions, deadline));
-    SLUICE_TRY(insert_jobs(db, at, submissions, rules_, deadline));
+    SLUICE_TRY(store::insert_submissions(db, at, submissions, rules_, deadline));
     SLUICE_FAILPOINT("store.submit_before_commit");
     return true;
   };

@@ -73,7 +73,10 @@ void FakeJobStore::requeue(Row& row, std::int64_t run_in_ms) {
 bool FakeJobStore::fail_start(Row& row, JobError error, bool lapsed) {
   const int used = row.job.attempt - row.forgiven;
   if (lapsed) ++row.lapsed;
-  if ((lapsed && row.lapsed >= rules_.poison_lapses_max) || used >= rules_.attempts_max) {
+  note_failed_start(row, error);
+  const bool poison = lapsed && row.lapsed >= rules_.poison_lapses_max;
+  if (poison || used >= rules_.attempts_max) {
+    write_letter(row, error, poison ? DeadReason::kPoison : DeadReason::kAttempts);
     end(row, JobState::kDead, std::nullopt, std::move(error));
     return true;
   }
@@ -111,6 +114,7 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
         row.prompt_tokens = fresh.prompt_tokens;
         row.tokens_max = fresh.tokens_max;
         row.shard = shard_of_id(fresh.job.id.value).value_or(0);
+        row.lifetime_s = fresh.expires_in_s;
         row.publish_due_us = now_us() + (fresh.publish_reserved ? us(rules_.republish_after) : 0);
         if (fresh.publish_reserved) row.published_us = now_us();
         rows_.emplace(fresh.job.id.value, std::move(row));
@@ -293,14 +297,18 @@ Result<std::vector<EndingResult>> FakeJobStore::finish(std::span<const Ending> e
             return succeeded->result.text.find(text) != std::string::npos;
           };
           if (std::any_of(refused_.begin(), refused_.end(), refused)) {
-            end(row, JobState::kFailed, std::nullopt,
-                JobError{"result_not_storable", "the result was refused by the database", "server_error",
-                         ""});
+            const JobError refusal{"result_not_storable", "the result was refused by the database",
+                                   "server_error", ""};
+            note_failed_start(row, refusal);
+            write_letter(row, refusal, DeadReason::kFailed);
+            end(row, JobState::kFailed, std::nullopt, refusal);
           } else {
             end(row, JobState::kSucceeded, succeeded->result, std::nullopt);
           }
         } else if (const auto* failed = std::get_if<Failed>(&ending.how)) {
           if (failed->permanent) {
+            note_failed_start(row, failed->error);
+            write_letter(row, failed->error, DeadReason::kFailed);
             end(row, JobState::kFailed, std::nullopt, failed->error);
           } else {
             ended = fail_start(row, failed->error, false);

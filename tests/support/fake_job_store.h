@@ -1,5 +1,6 @@
 // JobStore in memory, on an injected clock, with faults on demand. It passes the same contract suite as the
-// MySQL store (tests/contract/store), so that a test may take it for the real one. Safe for concurrent use.
+// MySQL stores (tests/contract/store), so that a test may take it for the real ones: one record of jobs, seen
+// through each interface. Safe for concurrent use.
 #pragma once
 
 #include <deque>
@@ -9,15 +10,23 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "common/store/audit_store.h"
+#include "common/store/dead_letter_store.h"
 #include "common/store/event_store.h"
 #include "common/store/job_store.h"
+#include "common/store/operation_store.h"
 
 namespace sluice::testing {
 
-class FakeJobStore final : public JobStore, public EventStore {
+class FakeJobStore final : public JobStore,
+                           public EventStore,
+                           public DeadLetterStore,
+                           public OperationStore,
+                           public AuditStore {
  public:
   // Both must outlive the store.
-  FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}) : clock_(clock), ids_(ids), rules_(rules) {}
+  FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}, OperationRules operations = {})
+      : clock_(clock), ids_(ids), rules_(rules), operation_rules_(operations) {}
 
   std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) override;
   Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) override;
@@ -40,6 +49,33 @@ class FakeJobStore final : public JobStore, public EventStore {
   Result<std::vector<DueEvent>> due_events(std::span<const int> shards, int limit,
                                            Deadline deadline) override;
   Status mark_events(std::span<const EventId> events, bool published, Deadline deadline) override;
+
+  // fake_dead_letters.cpp
+  Result<std::vector<DeadLetter>> list_letters(const DeadLetterQuery& query, Deadline deadline) override;
+  Result<std::vector<DeadLetterGroup>> group_letters(const DeadLetterFilter& filter, int limit,
+                                                     Deadline deadline) override;
+  Result<DeadLetterCount> count_letters(const DeadLetterFilter& filter, int redrives_max,
+                                        Deadline deadline) override;
+  Result<DeadLetterDetail> show_letter(const JobId& id, Deadline deadline) override;
+  Result<std::vector<DeadLetterDetail>> expand_letters(std::span<const JobId> ids,
+                                                       Deadline deadline) override;
+  Status replay_letter(const LetterRef& letter, NewJob& fresh, const Actor& actor, std::string changes_json,
+                       Deadline deadline) override;
+  Result<std::vector<LetterRef>> due_copies(int limit, Deadline deadline) override;
+  Status mark_copies(std::span<const LetterRef> jobs, Deadline deadline) override;
+
+  // fake_operations.cpp
+  Result<Operation> start_operation(const NewOperation& asked, const Actor& actor,
+                                    Deadline deadline) override;
+  Result<Operation> get_operation(const OperationId& id, Deadline deadline) override;
+  Result<std::vector<Operation>> list_operations(const OperationFilter& filter, Deadline deadline) override;
+  Result<OperationOutcome> operation_outcome(const OperationId& id, Deadline deadline) override;
+  Result<Operation> continue_operation(const OperationId& id, const Actor& actor, Deadline deadline) override;
+  Result<Operation> cancel_operation(const OperationId& id, const Actor& actor, Deadline deadline) override;
+  Result<OperationStep> step_operation(Deadline deadline) override;
+
+  Status record(AuditEntry entry, Deadline deadline) override;
+  Result<std::vector<AuditEntry>> list_audit(const AuditFilter& filter, Deadline deadline) override;
 
   // --- for tests ---
   // The next `times` calls of the method named (submit, claim, finish …) fail with `code`. With
@@ -64,6 +100,17 @@ class FakeJobStore final : public JobStore, public EventStore {
     std::int64_t published_us = -1;
     std::int64_t lease_due_us = -1;
     std::string worker_id;
+    std::int64_t lifetime_s = 0;
+    std::vector<AttemptRecord> failed_starts;
+  };
+  struct LetterRow {
+    DeadLetter letter;
+    bool copy_due = false;
+  };
+  struct OperationRow {
+    Operation operation;
+    std::string last_job_id;
+    std::int64_t step_due_us = -1;  // -1 = NULL.
   };
   struct EventRow {
     EventRef ref;
@@ -83,12 +130,28 @@ class FakeJobStore final : public JobStore, public EventStore {
   void requeue(Row& row, std::int64_t run_in_ms) REQUIRES(mutex_);
   bool fail_start(Row& row, JobError error, bool lapsed) REQUIRES(mutex_);  // True: dead.
 
+  void write_letter(const Row& row, const JobError& error, DeadReason reason) REQUIRES(mutex_);
+  void note_failed_start(Row& row, const JobError& error) REQUIRES(mutex_);
+  bool matches(const DeadLetter& letter, const DeadLetterFilter& filter) const;
+  // The job's last letter, or null.
+  LetterRow* last_letter(const JobId& id) REQUIRES(mutex_);
+  std::optional<DeadLetterDetail> detail(const JobId& id) REQUIRES(mutex_);
+  void write_audit(const Actor& actor, std::string action, std::string target, std::string filter_json,
+                   std::int64_t count) REQUIRES(mutex_);
+  Result<Operation> change_state(const OperationId& id, OperationState to, const Actor& actor);
+  void redrive(LetterRow& letter, Row& row, const Operation& operation) REQUIRES(mutex_);
+
   Clock& clock_;
   IdMaker& ids_;
   const JobRules rules_;
+  const OperationRules operation_rules_;
   mutable Mutex mutex_;
   std::map<std::string, Row> rows_ GUARDED_BY(mutex_);
   std::vector<EventRow> events_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::int64_t>, LetterRow> letters_
+      GUARDED_BY(mutex_);  // By job, generation.
+  std::map<std::string, OperationRow> operations_ GUARDED_BY(mutex_);
+  std::vector<AuditEntry> audit_ GUARDED_BY(mutex_);
   std::map<std::string, std::deque<Fault>> faults_ GUARDED_BY(mutex_);
   std::map<std::string, int> calls_ GUARDED_BY(mutex_);
   std::vector<std::string> refused_ GUARDED_BY(mutex_);

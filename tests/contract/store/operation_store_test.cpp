@@ -1,0 +1,387 @@
+// What every OperationStore promises, asked of the real one and of the fake alike.
+#include "common/store/operation_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/contract/store/store_world.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using testing::FakeWorld;
+using ::testing::IsEmpty;
+using testing::kTenant;
+using testing::kWorker;
+using testing::MysqlWorld;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+const Actor kActor{TenantId{"ops"}, "night shift ...1234"};
+
+template <class T>
+class OperationContract : public testing::StoreContract<T> {
+ protected:
+  DeadLetterStore& letters() { return this->world_->letters(); }
+  OperationStore& operations() { return this->world_->operations(); }
+
+  void fail_start(const JobId& id, std::int64_t generation = 1) {
+    const auto claimed = this->claim(id, 0, kWorker, generation);
+    ASSERT_THAT(claimed, SizeIs(1));
+    this->finish(Ending{claimed[0].ref, kWorker,
+                        Failed{JobError{"invalid_request", "no", "invalid_request_error", ""}, true}});
+  }
+  JobId fail_job(NewJob fresh) {
+    const JobId id = this->submit(std::move(fresh));
+    fail_start(id);
+    return id;
+  }
+  JobId fail_job() { return fail_job(this->new_job()); }
+  std::vector<JobId> fail_jobs(int count) {
+    std::vector<JobId> ids;
+    for (int i = 0; i < count; ++i) ids.push_back(fail_job());
+    return ids;
+  }
+
+  static NewOperation asking(OperationKind kind) {
+    NewOperation asked;
+    asked.kind = kind;
+    return asked;
+  }
+  OperationId start(const NewOperation& asked) {
+    const auto started = operations().start_operation(asked, kActor, this->soon());
+    EXPECT_TRUE(started.has_value());
+    return started ? started->id : OperationId{};
+  }
+  OperationStep step() {
+    const auto made = operations().step_operation(this->soon());
+    EXPECT_TRUE(made.has_value());
+    return made.value_or(OperationStep{});
+  }
+  // Steps until none is due.
+  Operation finish_steps(const OperationId& id) {
+    while (step().worked) {
+    }
+    return get(id);
+  }
+  Operation get(const OperationId& id) {
+    const auto found = operations().get_operation(id, this->soon());
+    EXPECT_TRUE(found.has_value());
+    return found.value_or(Operation{});
+  }
+  std::int64_t waiting_letters() { return letters().count_letters({}, 3, this->soon())->matching; }
+  std::vector<std::string> audit_actions() {
+    std::vector<std::string> out;
+    const auto entries = this->world_->audit().list_audit({}, this->soon());
+    for (const AuditEntry& entry : *entries) out.push_back(entry.action);
+    return out;
+  }
+};
+
+using Worlds = ::testing::Types<FakeWorld, MysqlWorld>;
+TYPED_TEST_SUITE(OperationContract, Worlds);
+
+TYPED_TEST(OperationContract, ARedrivenJobStartsAnewAsItsNextGeneration) {
+  NewJob fresh = this->new_job();
+  fresh.expires_in_s = 120;
+  const JobId id = this->fail_job(fresh);
+  this->advance(seconds(300));
+  const OperationId operation = this->start(this->asking(OperationKind::kRedrive));
+  const OperationStep step = this->step();
+  EXPECT_TRUE(step.worked);
+  EXPECT_EQ(step.id, operation);
+  EXPECT_EQ(step.redriven, 1);
+
+  const Job job = this->read(id);
+  EXPECT_EQ(job.state, JobState::kQueued);
+  EXPECT_EQ(job.generation, 2);
+  EXPECT_EQ(job.attempt, 0);
+  EXPECT_EQ(job.started_us, 0);
+  EXPECT_EQ(job.finished_us, 0);
+  EXPECT_FALSE(job.error.has_value());
+  // As long as it was given at first, from the redrive on.
+  EXPECT_GE(job.expires_us - job.created_us, (300 + 120) * 1'000'000LL);
+  EXPECT_LT(job.expires_us - job.created_us, (300 + 120 + 60) * 1'000'000LL);
+  const auto due = this->due();
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].ref, (TaskRef{id, 2, 0}));
+  EXPECT_LT(due[0].published_ms_ago, 0);
+
+  // A message of the earlier generation starts nothing; the new one runs to its end, with an event of its
+  // own.
+  EXPECT_THAT(this->claim(id, 0), IsEmpty());
+  this->succeed(this->claim(id, 0, kWorker, 2)[0].ref);
+  EXPECT_EQ(this->read(id).state, JobState::kSucceeded);
+  EXPECT_THAT(this->event_types(id), UnorderedElementsAre("job.failed", "job.succeeded"));
+
+  const Operation done = this->finish_steps(operation);
+  EXPECT_EQ(done.state, OperationState::kDone);
+  EXPECT_EQ(done.total, 1);
+  EXPECT_EQ(done.handled, 1);
+  EXPECT_EQ(done.actor, kActor);
+  EXPECT_GT(done.finished_us, 0);
+  const auto letter = this->letters().show_letter(id, this->soon());
+  EXPECT_EQ(letter->letter.state, LetterState::kRedriven);
+  EXPECT_EQ(letter->letter.operation_id, operation);
+  EXPECT_THAT(this->audit_actions(), ElementsAre("dead_letters.redrive.done", "dead_letters.redrive"));
+}
+
+TYPED_TEST(OperationContract, ARedriveMayGiveJobsAnotherTimeToFinishIn) {
+  const JobId id = this->fail_job();
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.expires_in_s = 2;
+  this->finish_steps(this->start(asked));
+  this->advance(milliseconds(2'100));
+  EXPECT_EQ(*this->jobs().expire_due(10, this->soon()), 1);
+  EXPECT_EQ(this->read(id).state, JobState::kExpired);
+}
+
+TYPED_TEST(OperationContract, OnlyMatchingLettersAreMoved) {
+  const JobId a = this->fail_job();
+  NewJob large = this->new_job();
+  large.job.model = "larger";
+  const JobId b = this->fail_job(large);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.filter.model = "larger";
+  const Operation done = this->finish_steps(this->start(asked));
+  EXPECT_EQ(done.total, 1);
+  EXPECT_EQ(done.handled, 1);
+  EXPECT_EQ(done.asked.filter, asked.filter);
+  EXPECT_EQ(this->read(a).state, JobState::kFailed);
+  EXPECT_EQ(this->read(b).state, JobState::kQueued);
+}
+
+TYPED_TEST(OperationContract, DiscardedLettersAreGoneAndTheirJobsStayAsTheyEnded) {
+  const JobId id = this->fail_job();
+  const OperationId operation = this->start(this->asking(OperationKind::kDiscard));
+  EXPECT_EQ(this->step().discarded, 1);
+  EXPECT_EQ(this->finish_steps(operation).state, OperationState::kDone);
+  EXPECT_EQ(this->waiting_letters(), 0);
+  EXPECT_EQ(this->read(id).state, JobState::kFailed);
+  EXPECT_EQ(this->letters().show_letter(id, this->soon())->letter.state, LetterState::kDiscarded);
+  // What is discarded is not redriven.
+  EXPECT_EQ(this->finish_steps(this->start(this->asking(OperationKind::kRedrive))).total, 0);
+  EXPECT_EQ(this->read(id).generation, 1);
+}
+
+TYPED_TEST(OperationContract, ACanaryIsRedrivenAloneUntilSomebodySaysGoOn) {
+  const auto ids = this->fail_jobs(7);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.canary = 2;
+  const OperationId id = this->start(asked);
+  Operation operation = this->finish_steps(id);
+  EXPECT_EQ(operation.state, OperationState::kCanary);
+  EXPECT_EQ(operation.handled, 2);
+  EXPECT_EQ(this->waiting_letters(), 5);
+  EXPECT_FALSE(this->step().worked);
+
+  this->succeed(this->claim(ids[0], 0, kWorker, 2)[0].ref);
+  const auto outcome = this->operations().operation_outcome(id, this->soon());
+  EXPECT_EQ(outcome->succeeded, 1);
+  EXPECT_EQ(outcome->unfinished, 1);
+  EXPECT_EQ(outcome->ended_otherwise, 0);
+
+  ASSERT_TRUE(this->operations().continue_operation(id, kActor, this->soon()).has_value());
+  EXPECT_EQ(this->operations().continue_operation(id, kActor, this->soon()).error().code,
+            ErrorCode::kConflict);
+  operation = this->finish_steps(id);
+  EXPECT_EQ(operation.state, OperationState::kDone);
+  EXPECT_EQ(operation.handled, 7);
+  EXPECT_EQ(this->waiting_letters(), 0);
+  EXPECT_THAT(this->audit_actions(), ElementsAre("dead_letters.redrive.done", "dead_letters.redrive.continue",
+                                                 "dead_letters.redrive"));
+}
+
+TYPED_TEST(OperationContract, ACanaryThatDiesAgainIsCountedAndTheRestCanBeLeft) {
+  const auto ids = this->fail_jobs(3);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.canary = 1;
+  const OperationId id = this->start(asked);
+  this->finish_steps(id);
+  this->fail_start(ids[0], 2);
+  EXPECT_EQ(this->operations().operation_outcome(id, this->soon())->ended_otherwise, 1);
+  const auto cancelled = this->operations().cancel_operation(id, kActor, this->soon());
+  ASSERT_TRUE(cancelled.has_value());
+  EXPECT_EQ(cancelled->state, OperationState::kCancelled);
+  EXPECT_EQ(cancelled->handled, 1);
+  EXPECT_FALSE(this->step().worked);
+  EXPECT_EQ(this->waiting_letters(), 3);  // The canary's second letter among them.
+  EXPECT_EQ(this->operations().cancel_operation(id, kActor, this->soon()).error().code, ErrorCode::kConflict);
+  const auto shown = this->letters().show_letter(ids[0], this->soon());
+  EXPECT_EQ(shown->letter.generation, 2);
+  ASSERT_THAT(shown->earlier, SizeIs(1));
+  EXPECT_EQ(shown->earlier[0].state, LetterState::kRedriven);
+  EXPECT_THAT(shown->attempts, SizeIs(2));
+}
+
+TYPED_TEST(OperationContract, ALimitedRedriveTakesItsTime) {
+  this->fail_jobs(5);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.rate_max = 4;  // Two in each half second.
+  const OperationId id = this->start(asked);
+  EXPECT_EQ(this->step().redriven, 2);
+  EXPECT_FALSE(this->step().worked) << "the next step is not due yet";
+  EXPECT_EQ(this->get(id).state, OperationState::kRunning);
+  this->advance(seconds(1));
+  EXPECT_EQ(this->step().redriven, 2);
+  this->advance(seconds(1));
+  EXPECT_EQ(this->step().redriven, 1);
+  EXPECT_EQ(this->get(id).state, OperationState::kDone);
+}
+
+TYPED_TEST(OperationContract, ManyLettersTakeSeveralSteps) {
+  this->fail_jobs(OperationRules{}.step_max + 3);
+  const OperationId id = this->start(this->asking(OperationKind::kDiscard));
+  EXPECT_EQ(this->step().discarded, OperationRules{}.step_max);
+  EXPECT_EQ(this->get(id).state, OperationState::kRunning);
+  EXPECT_EQ(this->step().discarded, 3);
+  EXPECT_EQ(this->get(id).state, OperationState::kDone);
+  EXPECT_FALSE(this->step().worked);
+}
+
+TYPED_TEST(OperationContract, WhatDiesAgainMeanwhileIsNotChased) {
+  const JobId first = this->fail_job();
+  const JobId second = this->fail_job();
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.rate_max = 1;
+  const OperationId id = this->start(asked);
+  EXPECT_EQ(this->step().redriven, 1);
+  this->advance(seconds(2));
+  this->fail_start(first, 2);
+  const Operation done = this->finish_steps(id);
+  this->advance(seconds(2));
+  EXPECT_EQ(this->finish_steps(id).state, OperationState::kDone);
+  EXPECT_EQ(this->get(id).handled, 2);
+  EXPECT_EQ(this->read(first).generation, 2);
+  EXPECT_EQ(this->read(second).generation, 2);
+}
+
+TYPED_TEST(OperationContract, AJobRedrivenTooOftenTakesForce) {
+  const JobId id = this->fail_job();
+  for (std::int64_t generation = 2; generation <= 4; ++generation) {
+    EXPECT_EQ(this->finish_steps(this->start(this->asking(OperationKind::kRedrive))).handled, 1);
+    this->fail_start(id, generation);
+    this->advance(seconds(1));
+  }
+  const auto count = this->letters().count_letters({}, OperationRules{}.redrives_max, this->soon());
+  EXPECT_EQ(count->matching, 1);
+  EXPECT_EQ(count->guarded, 1);
+  Operation operation = this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+  EXPECT_EQ(operation.state, OperationState::kDone);
+  EXPECT_EQ(operation.handled, 0);
+  EXPECT_EQ(operation.guarded, 1);
+  EXPECT_EQ(this->read(id).generation, 4);
+
+  NewOperation forced = this->asking(OperationKind::kRedrive);
+  forced.forced = true;
+  operation = this->finish_steps(this->start(forced));
+  EXPECT_EQ(operation.handled, 1);
+  EXPECT_EQ(this->read(id).generation, 5);
+}
+
+TYPED_TEST(OperationContract, ALetterThatSomebodyElseMovedIsLeftAlone) {
+  const auto ids = this->fail_jobs(2);
+  NewOperation slow = this->asking(OperationKind::kRedrive);
+  slow.rate_max = 1;
+  const OperationId first = this->start(slow);
+  EXPECT_EQ(this->step().redriven, 1);
+  const OperationId second = this->start(this->asking(OperationKind::kDiscard));
+  EXPECT_EQ(this->get(second).total, 1);
+  EXPECT_EQ(this->step().discarded, 1);
+  this->advance(seconds(2));
+  while (this->step().worked) {
+  }
+  EXPECT_EQ(this->get(first).state, OperationState::kDone);
+  EXPECT_EQ(this->get(first).handled, 1);
+  EXPECT_EQ(this->read(ids[1]).state, JobState::kFailed);
+}
+
+TYPED_TEST(OperationContract, CopiesOfRedrivenJobsAreDueUntilTheyAreOutdated) {
+  const auto ids = this->fail_jobs(2);
+  EXPECT_THAT(*this->letters().due_copies(10, this->soon()), IsEmpty());
+  this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+  EXPECT_THAT(*this->letters().due_copies(10, this->soon()),
+              UnorderedElementsAre(LetterRef{ids[0], 2}, LetterRef{ids[1], 2}));
+  EXPECT_THAT(*this->letters().due_copies(1, this->soon()), SizeIs(1));
+  // Redriven again before it was marked: the later generation stays due.
+  this->fail_start(ids[0], 2);
+  this->advance(seconds(1));
+  this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+  const std::vector<LetterRef> marked = {{ids[0], 2}, {ids[1], 2}};
+  ASSERT_TRUE(this->letters().mark_copies(marked, this->soon()).has_value());
+  EXPECT_THAT(*this->letters().due_copies(10, this->soon()), ElementsAre(LetterRef{ids[0], 3}));
+}
+
+TYPED_TEST(OperationContract, OperationsAreListedFromTheNewest) {
+  const OperationId a = this->start(this->asking(OperationKind::kRedrive));
+  const OperationId b = this->start(this->asking(OperationKind::kDiscard));
+  auto list = *this->operations().list_operations({}, this->soon());
+  ASSERT_THAT(list, SizeIs(2));
+  EXPECT_EQ(list[0].id, b);
+  EXPECT_EQ(list[1].id, a);
+  list = *this->operations().list_operations({b, 20}, this->soon());
+  ASSERT_THAT(list, SizeIs(1));
+  EXPECT_EQ(list[0].id, a);
+  const OperationId unknown{"op_01900000-0000-7000-8000-000000000000"};
+  EXPECT_EQ(this->operations().get_operation(unknown, this->soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(this->operations().cancel_operation(unknown, kActor, this->soon()).error().code,
+            ErrorCode::kNotFound);
+}
+
+// What only the real store can show.
+class MysqlOperations : public OperationContract<MysqlWorld> {
+ protected:
+  std::int64_t number(const std::string& query) {
+    const auto rows = testing::MysqlDatabase::instance()->pool().query(Sql(query), soon());
+    return rows->front().int64(0);
+  }
+};
+
+TEST_F(MysqlOperations, ARedriveReopensItsBatchAndTheNextEndClosesItAgain) {
+  std::vector<Submission> submissions(1);
+  submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 2};
+  for (int i = 0; i < 2; ++i) {
+    NewJob fresh = new_job();
+    fresh.job.batch_id = submissions[0].batch->id;
+    submissions[0].jobs.push_back(fresh);
+  }
+  ASSERT_TRUE(jobs().submit(submissions, soon())[0].has_value());
+  const JobId a = submissions[0].jobs[0].job.id;
+  fail_start(a);
+  fail_start(submissions[0].jobs[1].job.id);
+  EXPECT_EQ(number("SELECT failed FROM batch"), 2);
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.filter.ids = {a};
+  finish_steps(start(asked));
+  EXPECT_EQ(number("SELECT failed FROM batch"), 1);
+  succeed(claim(a, 0, kWorker, 2)[0].ref);
+  EXPECT_EQ(number("SELECT failed * 10 + succeeded FROM batch"), 11);
+}
+
+TEST_F(MysqlOperations, TwoProcessesMoveEachLetterOnce) {
+  fail_jobs(60);
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.rate_max = 1e6;
+  const OperationId id = start(asked);
+  std::atomic<int> moved{0};
+  std::vector<std::thread> processes;
+  for (int i = 0; i < 4; ++i) {
+    processes.emplace_back([&] {
+      for (int turn = 0; turn < 20; ++turn) moved += operations().step_operation(soon())->redriven;
+    });
+  }
+  for (auto& process : processes) process.join();
+  finish_steps(id);
+  EXPECT_EQ(get(id).handled, 60);
+  EXPECT_EQ(moved, 60);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE generation = 2 AND state = 'queued'"), 60);
+}
+
+}  // namespace
+}  // namespace sluice
