@@ -18,6 +18,7 @@ struct Principal {
   TenantId tenant;
   unsigned scopes = 0;  // Of Scope, or-ed.
   std::string key_hint;
+  std::string key_name;
 };
 
 class AccountStore {

@@ -46,12 +46,12 @@ Status without_count(Result<std::uint64_t> done) {
 
 Result<Principal> MysqlAccountStore::find_key(const Secret& api_key, Deadline deadline) {
   const std::string hash = hash_of(api_key);
-  Sql sql("SELECT tenant_id, scopes, hint FROM api_key WHERE key_hash = ? AND revoked_at IS NULL");
+  Sql sql("SELECT tenant_id, scopes, hint, name FROM api_key WHERE key_hash = ? AND revoked_at IS NULL");
   sql.bind(SqlBytes{hash});
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   if (rows.empty()) return fail(ErrorCode::kNotFound, "no such API key");
   const Row row = rows.front();
-  return Principal{TenantId{row.str(0)}, scopes_from(row.text(1)), row.str(2)};
+  return Principal{TenantId{row.str(0)}, scopes_from(row.text(1)), row.str(2), row.str(3)};
 }
 
 Result<Secret> MysqlAccountStore::webhook_secret(const TenantId& tenant, Deadline deadline) {

@@ -72,6 +72,14 @@ void bind_loops(config::Settings& settings, ProducerConfig& config) {
            "How often to look for lapsed leases and jobs whose time is over")
       .range(milliseconds(10), seconds(60));
   settings
+      .add("redrives-max", config.operations.redrives_max,
+           "A job that was redriven this often and died again is redriven only by force")
+      .range(0, 1'000);
+  settings
+      .add("operation-step-max", config.operations.step_max,
+           "Dead letters that one transaction moves: more are moved faster, fewer hold locks for less time")
+      .range(1, 1'000);
+  settings
       .add("shard-lease", config.shards.lease,
            "After this another producer takes over the loops of one that is gone")
       .range(seconds(2), seconds(300));

@@ -10,10 +10,12 @@
 #include "common/rabbitmq/config.h"
 #include "common/redis/redis.h"
 #include "common/store/job_store.h"
+#include "common/store/operation_store.h"
 #include "producer/api/admission.h"
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
 #include "producer/dispatch/dispatcher.h"
+#include "producer/dispatch/operation_runner.h"
 #include "producer/dispatch/relay.h"
 #include "producer/dispatch/rescuer.h"
 #include "producer/dispatch/shard_owner.h"
@@ -41,6 +43,8 @@ struct ProducerConfig {
   DispatcherConfig dispatcher;
   RelayConfig relay;
   RescuerConfig rescuer;
+  OperationRules operations;
+  OperationRunnerConfig operation_runner;
   ShardOwnerConfig shards;
   WaitConfig wait;
 };

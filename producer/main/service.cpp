@@ -14,9 +14,13 @@
 #include "common/rabbitmq/publisher.h"
 #include "common/redis/redis.h"
 #include "common/store/mysql_account_store.h"
+#include "common/store/mysql_audit_store.h"
+#include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
 #include "common/store/mysql_job_store.h"
+#include "common/store/mysql_operation_store.h"
 #include "common/store/mysql_shard_leases.h"
+#include "producer/admin/dead_letter_api.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
@@ -53,6 +57,9 @@ class RealService final : public Service {
         events_(mysql_, config_.rules.republish_after),
         accounts_(mysql_, rng, std::nullopt),
         leases_(mysql_),
+        letters_(mysql_, ids_, config_.rules),
+        operations_(mysql_, ids_, config_.rules, config_.operations),
+        audit_(mysql_, ids_),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
         control_(config_.rabbitmq, clock),
         broker_(publisher_, control_),
@@ -70,6 +77,9 @@ class RealService final : public Service {
         rescuer_(
             jobs_, [this] { return shards_.owned(); }, [this] { dispatcher_.wake(); }, config_.rescuer, clock,
             log_, metrics_.loops),
+        operation_runner_(
+            operations_, letters_, hot_, [this] { dispatcher_.wake(); }, config_.operation_runner, clock,
+            log_, metrics_.loops),
         final_events_(
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
@@ -83,6 +93,10 @@ class RealService final : public Service {
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api),
         api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_},
              config_.api, metrics_.api),
+        dead_letter_api_(
+            {letters_, operations_, audit_, authenticator_, models_, ids_, clock, config_.operations,
+             [this] { operation_runner_.wake(); }, [this] { dispatcher_.wake(); }},
+            config_.api.call_timeout),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -94,6 +108,7 @@ class RealService final : public Service {
     dispatcher_.start();
     relay_.start();
     rescuer_.start();
+    operation_runner_.start();
     waiters_.start();
     coalescer_.start();
     queued_meter_.start();
@@ -118,6 +133,7 @@ class RealService final : public Service {
     queued_meter_.stop();
     relay_.stop();
     rescuer_.stop();
+    operation_runner_.stop();
     dispatcher_.stop();  // After the last commit: publishes what it was handed.
     shards_.stop();      // After the loops that ran under the leases.
     final_events_.stop();
@@ -135,6 +151,7 @@ class RealService final : public Service {
   http::Router router() {
     http::Router router;
     api_.add_routes(router);
+    dead_letter_api_.add_routes(router);
     const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
     std::vector<http::ReadyCheck> checks;
     checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
@@ -168,6 +185,9 @@ class RealService final : public Service {
   MysqlEventStore events_;
   MysqlAccountStore accounts_;
   MysqlShardLeases leases_;
+  MysqlDeadLetterStore letters_;
+  MysqlOperationStore operations_;
+  MysqlAuditStore audit_;
   Publisher publisher_;
   BrokerControl control_;
   RabbitBroker broker_;
@@ -178,12 +198,14 @@ class RealService final : public Service {
   Dispatcher dispatcher_;
   Relay relay_;
   Rescuer rescuer_;
+  OperationRunner operation_runner_;
   FinalEvents final_events_;
   SubmitCoalescer coalescer_;
   Admission admission_;
   Loop queued_meter_;
   Authenticator authenticator_;
   JobApi api_;
+  DeadLetterApi dead_letter_api_;
   http::Server http_;
   bool stopped_ = false;
 };

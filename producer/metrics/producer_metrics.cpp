@@ -46,6 +46,8 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.loops.expired = r.counter("sluice_producer_jobs_expired_total", "Jobs ended because their time was over");
   m.loops.returned_drained = r.counter("sluice_producer_returned_drained_total",
                                        "Messages past the broker's delivery limit that were taken away");
+  m.loops.letters_moved = r.counter_family("sluice_producer_dead_letters_moved_total",
+                                           "Dead letters moved by operations of this producer", {"how"});
   m.loops.loop_failures = r.counter_family("sluice_producer_loop_failures_total",
                                            "Runs of a background loop that failed", {"loop"});
   // There from the start, so that an alert sees the first rise.

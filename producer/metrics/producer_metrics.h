@@ -39,6 +39,7 @@ struct LoopMetrics {
   metrics::Counter rescued;
   metrics::Counter expired;
   metrics::Counter returned_drained;
+  metrics::CounterFamily letters_moved;  // how: redriven, discarded
   metrics::CounterFamily loop_failures;  // loop
 };
 

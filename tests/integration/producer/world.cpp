@@ -189,6 +189,8 @@ void ProducerWorld::SetUp() {
   const unsigned both = kScopeSubmit | kScopeRead;
   ASSERT_TRUE(accounts.put_key(TenantId{"one"}, "k", Secret(kKey), both, soon()).has_value());
   ASSERT_TRUE(accounts.put_key(TenantId{"two"}, "k", Secret(kOtherKey), both, soon()).has_value());
+  ASSERT_TRUE(
+      accounts.put_key(TenantId{"ops"}, "night shift", Secret(kAdminKey), kScopeAdmin, soon()).has_value());
   ASSERT_TRUE(accounts.put_key(TenantId{"one"}, "r", Secret(kReadKey), kScopeRead, soon()).has_value());
 }
 
@@ -254,6 +256,14 @@ std::int64_t ProducerWorld::number(const std::string& query) {
   const auto rows = database_->pool().query(Sql(query), soon());
   EXPECT_TRUE(rows.has_value()) << (rows ? "" : rows.error().message);
   return rows && !rows->empty() ? rows->front().int64_or(0, -1) : -1;
+}
+
+void ProducerWorld::expect_all_done(int count) {
+  EXPECT_TRUE(eventually([&] { return in_state("succeeded") == count; }, std::chrono::seconds(60)))
+      << in_state("queued") << " queued, " << in_state("succeeded") << " succeeded";
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), count);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM event"), count);
+  EXPECT_EQ(number("SELECT MAX(attempt) FROM job"), 1);
 }
 
 std::uint64_t ProducerWorld::ready(Priority priority) {

@@ -89,6 +89,8 @@ class ProducerWorld : public ::testing::Test {
   std::int64_t in_state(const std::string& state) {
     return number("SELECT COUNT(*) FROM job WHERE state = '" + state + "'");
   }
+  // Every job ended well at its first start, each with one event.
+  void expect_all_done(int count);
   std::uint64_t ready(Priority priority = Priority::kNormal);
   void purge_all();
   // Jobs are for this model; its queues are there and empty.
@@ -97,6 +99,7 @@ class ProducerWorld : public ::testing::Test {
 
   static constexpr const char* kKey = "sluice_test_key_of_tenant_one";
   static constexpr const char* kOtherKey = "sluice_test_key_of_tenant_two";
+  static constexpr const char* kAdminKey = "sluice_test_key_of_an_operator";
   static constexpr const char* kReadKey = "sluice_test_key_that_only_reads";
 
   SystemClock clock_;

@@ -32,6 +32,7 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.dispatch.queue_ready.with({"m", "high"});
   m.dispatch.backlog.with({"m", "high"});
   m.loops.events_failed.with({"x"});
+  m.loops.letters_moved.with({"redriven"});
   m.loops.loop_failures.with({"relay"});
   m.wait.resolved.with({"event"});
   const std::set<std::string> exported = matches(registry.expose(), std::regex("# TYPE (sluice_[a-z_]+) "));

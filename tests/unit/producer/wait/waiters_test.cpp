@@ -31,6 +31,7 @@ class FakeHotJobs final : public HotJobs {
     asked += ids.size();
     return found;
   }
+  Status outdate(std::span<const LetterRef>, Deadline) override { return {}; }
   std::map<std::string, Job> jobs;
   std::size_t asked = 0;
 };
