@@ -12,6 +12,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config, int jobs
   if (config.kind == EngineKind::kEcho) {
     EchoEngineConfig echo;
     echo.sequences_max = static_cast<std::size_t>(jobs_max);
+    if (config.context_tokens_max > 0) echo.context_tokens = config.context_tokens_max;
     return std::unique_ptr<Engine>(std::make_unique<EchoEngine>(clock, echo));
   }
   NativeEngineConfig native;
