@@ -1,0 +1,45 @@
+// Pieces that several groups of commands share. Internal to operator/cli.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "operator/cli/app.h"
+
+namespace sluice::operate {
+
+// A command that calls the server: options of type Options that live as long as the app, and what to do with
+// them.
+template <class Options>
+std::shared_ptr<Options> on_call(CLI::App& command, Invocation& invocation,
+                                 Status (*run)(Tool&, const Options&)) {
+  auto options = std::make_shared<Options>();
+  command.callback([&invocation, options, run] {
+    invocation.call = [options, run](Tool& tool) { return run(tool, *options); };
+  });
+  return options;
+}
+
+inline void on_call(CLI::App& command, Invocation& invocation, Status (*run)(Tool&)) {
+  command.callback([&invocation, run] { invocation.call = run; });
+}
+
+inline void add_yes(CLI::App& command, Invocation& invocation) {
+  command.add_flag("-y,--yes", invocation.yes, "Don't ask; needed where nobody is at a terminal");
+}
+
+inline void add_paging(CLI::App& command, int& limit, std::string& after) {
+  command.add_option("-n,--limit", limit, "At most so many, the newest first; 0: all")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--after", after, "Go on after this one (the end of the list before)")->type_name("ID");
+}
+
+inline CLI::App* add_group(CLI::App& app, const std::string& name, const std::string& help) {
+  CLI::App* group = app.add_subcommand(name, help);
+  group->require_subcommand(1);
+  return group;
+}
+
+}  // namespace sluice::operate

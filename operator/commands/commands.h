@@ -1,0 +1,81 @@
+// The commands that call the admin API: what each may be asked, and the function that does it. Who parses the
+// command line (operator/cli) fills the options in.
+//
+// Results go to the tool's console. Errors: kInvalid for words that are wrong, kCancelled when somebody said
+// no or pressed Ctrl-C; the rest as the admin API has them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "operator/commands/tool.h"
+
+namespace sluice::operate {
+
+inline constexpr int kListDefault = 20;
+
+// --- dead letters ---
+struct LetterFilter {
+  std::string tenant, model, fingerprint, error_code, reason;
+  std::string from, before;  // As people write times.
+};
+struct LetterListOptions {
+  LetterFilter filter;
+  bool each = false;  // Single letters instead of groups.
+  std::string state, after;
+  int limit = kListDefault;
+};
+Status list_letters(Tool& tool, const LetterListOptions& options);
+// A job's letter, or the group of a fingerprint.
+Status show_letter(Tool& tool, const std::string& id);
+
+struct ExportOptions {
+  LetterFilter filter;
+  std::string file;  // Empty: standard output.
+};
+Status export_letters(Tool& tool, const ExportOptions& options);
+
+struct ReplayOptions {
+  std::string id;
+  std::vector<std::string> set;  // FIELD=VALUE
+  std::string changes;           // A JSON file; "-": standard input.
+};
+Status replay_letter(Tool& tool, const ReplayOptions& options);
+
+struct MoveOptions {
+  std::vector<std::string> ids;
+  LetterFilter filter;
+  bool all = false;
+  bool dry_run = false;
+  bool no_wait = false;
+  // Of redrives only.
+  bool force = false;
+  bool outcome = false;  // Wait until the redriven jobs have ended.
+  std::optional<int> canary;
+  std::optional<double> rate;
+  std::string expires_in;
+};
+Status redrive_letters(Tool& tool, const MoveOptions& options);
+Status discard_letters(Tool& tool, const MoveOptions& options);
+
+// --- redrives and discards under way ---
+Status list_operations(Tool& tool, int limit, const std::string& after);
+struct WatchOptions {
+  std::string id;
+  bool outcome = false;
+  bool no_wait = false;
+};
+Status watch_operation(Tool& tool, const WatchOptions& options);
+Status continue_operation(Tool& tool, const WatchOptions& options);
+Status stop_operation(Tool& tool, const WatchOptions& options);
+
+// --- the audit log ---
+struct AuditOptions {
+  std::string action, after;
+  int limit = kListDefault;
+};
+Status list_audit(Tool& tool, const AuditOptions& options);
+
+}  // namespace sluice::operate

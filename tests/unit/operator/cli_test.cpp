@@ -1,0 +1,113 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "operator/cli/app.h"
+#include "operator/cli/completion.h"
+#include "operator/cli/describe.h"
+#include "operator/cli/man_page.h"
+#include "operator/cli/run.h"
+
+namespace sluice::operate {
+namespace {
+
+class CommandLine : public ::testing::Test {
+ protected:
+  // The words parse, and something is to be done.
+  bool takes(const std::string& words) {
+    invocation_ = {};
+    app_ = make_app(invocation_);
+    try {
+      app_->parse(words);
+    } catch (const CLI::ParseError&) {
+      return false;
+    }
+    return invocation_.call != nullptr || invocation_.print != nullptr;
+  }
+  Invocation invocation_;
+  std::unique_ptr<CLI::App> app_ = make_app(invocation_);
+};
+
+TEST_F(CommandLine, TakesWhatTheManPageShows) {
+  for (const char* words :
+       {"dlq list", "dlq list --json", "--json dlq list", "dlq list --each --state any -n 5",
+        "dlq show 0123456789abcdef", "dlq redrive job_1 job_2",
+        "dlq redrive --all --canary 10 --rate 2.5 --yes", "dlq discard --error bad --before 2h -y",
+        "dlq export -o f", "dlq replay job_1 --set a=b --set c=d", "dlq watch op_1 --outcome",
+        "dlq continue op_1", "dlq stop op_1", "dlq operations", "audit --action keys.", "completion bash",
+        "completion zsh", "man", "audit --url http://h --timeout 5s"}) {
+    EXPECT_TRUE(takes(words)) << words;
+  }
+}
+
+TEST_F(CommandLine, RefusesWhatMakesNoSense) {
+  for (const char* words :
+       {"", "frob", "dlq", "dlq frob", "audit extra", "dlq show", "dlq list --state sideways",
+        "dlq list -n -1", "dlq redrive --canary 0", "dlq redrive --rate -1", "dlq discard --canary 1",
+        "completion fish", "audit dlq", "dlq replay", "--frob audit"}) {
+    EXPECT_FALSE(takes(words)) << words;
+  }
+}
+
+TEST_F(CommandLine, SeveralValuesDoNotSwallowTheWordsAfterThem) {
+  EXPECT_TRUE(takes("dlq replay --set a=b --set c=d job_1"));
+  EXPECT_TRUE(takes("dlq replay --set a=b job_1"));
+  EXPECT_FALSE(takes("dlq replay job_1 --set a=b c=d"));
+}
+
+TEST(ExitCodes, TellWhoIsToActNext) {
+  EXPECT_EQ(exit_code(ErrorCode::kInvalid), 2);
+  EXPECT_EQ(exit_code(ErrorCode::kCancelled), 130);
+  for (const ErrorCode code : {ErrorCode::kNotFound, ErrorCode::kConflict, ErrorCode::kUnavailable,
+                               ErrorCode::kOutcomeUnknown, ErrorCode::kInternal}) {
+    EXPECT_EQ(exit_code(code), 1);
+  }
+}
+
+TEST_F(CommandLine, EveryWordIsDescribed) {
+  for (const DescribedCommand& command : describe(*app_)) {
+    EXPECT_FALSE(command.help.empty()) << command.path;
+    for (const DescribedOption& option : command.options) {
+      EXPECT_FALSE(option.help.empty()) << command.path << " " << option.names.front();
+    }
+  }
+}
+
+TEST_F(CommandLine, TheManPageIsThatOfTheseCommands) {
+  std::stringstream text;
+  text << std::ifstream(SLUICE_SOURCE_DIR "/docs/man/sluicectl.1").rdbuf();
+  EXPECT_EQ(text.str(), man_page(*app_)) << "make it anew: sluicectl man > docs/man/sluicectl.1";
+}
+
+// What bash offers after these words; the last one is the one that is being written.
+std::string completed(const std::string& script, const std::string& words) {
+  const std::string path = ::testing::TempDir() + "sluicectl_completion_" + std::to_string(getpid());
+  std::ofstream(path) << script << "COMP_WORDS=(" << words << ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
+                      << "_sluicectl\necho \"${COMPREPLY[*]}\"\n";
+  std::string out;
+  FILE* pipe = popen(("bash " + path + " 2>&1").c_str(), "r");
+  char piece[4096];
+  while (const std::size_t got = fread(piece, 1, sizeof piece, pipe)) out.append(piece, got);
+  pclose(pipe);
+  std::remove(path.c_str());
+  return out;
+}
+
+TEST_F(CommandLine, BashCompletesWords) {
+  const std::string script = completion_script(*app_, "bash");
+  EXPECT_EQ(completed(script, "sluicectl aud"), "audit\n");
+  EXPECT_EQ(completed(script, "sluicectl dlq re"), "redrive replay\n");
+  EXPECT_EQ(completed(script, "sluicectl --json dlq redrive --can"), "--canary\n");
+  EXPECT_EQ(completed(script, "sluicectl dlq list --state d"), "dead discarded\n");
+  EXPECT_EQ(completed(script, "sluicectl dlq list --reason ''"), "attempts poison failed\n");
+  EXPECT_EQ(completed(script, "sluicectl completion b"), "bash\n");
+  EXPECT_EQ(completed(script, "sluicectl migrate d"), "down\n");
+  EXPECT_EQ(completed(script, "sluicectl dlq show --js"), "--json\n");
+  EXPECT_EQ(completed(script, "sluicectl --url dlq"), "\n");
+}
+
+}  // namespace
+}  // namespace sluice::operate

@@ -1,0 +1,320 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "operator/commands/commands.h"
+#include "tests/unit/operator/fake_api.h"
+
+namespace sluice::operate {
+namespace {
+
+using nlohmann::json;
+using testing::World;
+
+const std::string kOp = "op_1";
+const std::string kOpPath = "GET /v1/admin/operations/op_1";
+const std::string kRedrive = "POST /v1/admin/dead_letters/redrive";
+const std::string kDiscard = "POST /v1/admin/dead_letters/discard";
+
+bool holds(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+json group(std::int64_t count, const std::string& message) {
+  return {{"fingerprint", "0123456789abcdef"},
+          {"reason", "failed"},
+          {"count", count},
+          {"last_job_id", "job_9"},
+          {"first_died_at", 1},
+          {"last_died_at", 2},
+          {"error", {{"code", "bad"}, {"message", message}}}};
+}
+
+json dry_run(std::int64_t matching, std::int64_t guarded = 0) {
+  return {{"object", "dry_run"},
+          {"matching", matching},
+          {"would_move", matching - guarded},
+          {"guarded", guarded},
+          {"groups", {group(matching, "it \x1b[31mbroke")}}};
+}
+
+json operation(const std::string& kind, const std::string& status, std::int64_t handled,
+               json outcome = nullptr) {
+  return {{"id", kOp},
+          {"kind", kind},
+          {"status", status},
+          {"total", 1000},
+          {"handled", handled},
+          {"guarded", 0},
+          {"skipped", 0},
+          {"created_at", 100},
+          {"finished_at", status == "done" ? json(107) : json()},
+          {"outcome", std::move(outcome)}};
+}
+
+json outcome(int succeeded, int otherwise, int unfinished) {
+  return {{"succeeded", succeeded}, {"ended_otherwise", otherwise}, {"unfinished", unfinished}};
+}
+
+MoveOptions everything() {
+  MoveOptions options;
+  options.all = true;
+  return options;
+}
+
+TEST(Discard, AsksAtATerminalAndSaysWhat) {
+  World world;
+  world.at_terminal();
+  world.in.str("n\n");
+  world.api.answer(kDiscard, dry_run(1000));
+  const Status done = discard_letters(world.tool, everything());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(
+      holds(world.err.str(), "Discard 1,000 dead letters for good?\n  1,000  bad: it \\x1b[31mbroke [y/N]"))
+      << world.err.str();
+  ASSERT_EQ(world.api.requests.size(), 1U) << "nothing but the dry run was asked of the server";
+  EXPECT_EQ(world.api.requests[0].body["dry_run"], true);
+}
+
+TEST(Discard, NeverAsksWhereNobodyIs) {
+  World world;
+  world.in.str("yes\n");
+  world.api.answer(kDiscard, dry_run(3));
+  const Status done = discard_letters(world.tool, everything());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kInvalid);
+  EXPECT_TRUE(holds(done.error().message, "--yes"));
+  EXPECT_EQ(world.api.requests.size(), 1U);
+}
+
+TEST(Discard, FollowsTheServerToTheEnd) {
+  World world;
+  world.at_terminal();
+  world.in.str("y\n");
+  world.api.answer(kDiscard, dry_run(1000));
+  world.api.answer(kDiscard, operation("discard", "running", 0));
+  world.api.answer(kOpPath, operation("discard", "running", 250));
+  world.api.answer(kOpPath, operation("discard", "done", 1000));
+  ASSERT_TRUE(discard_letters(world.tool, everything()));
+  EXPECT_EQ(world.api.requests[1].body, (json{{"all", true}}));
+  EXPECT_TRUE(world.waiter.held);
+  EXPECT_TRUE(holds(world.err.str(), "discarding [#####---------------] 250 of 1,000, 500/s, about 1s left"))
+      << world.err.str();
+  EXPECT_EQ(world.out.str(), "discarded 1,000 of 1,000 dead letters in 7s  (op_1)\n");
+}
+
+TEST(Redrive, NeedsExactlyOneWayToSayWhich) {
+  World world;
+  MoveOptions none;
+  MoveOptions two = everything();
+  two.ids = {"job_1"};
+  MoveOptions other = everything();
+  other.filter.model = "m";
+  for (const MoveOptions& options : {none, two, other}) {
+    const Status done = redrive_letters(world.tool, options);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, ErrorCode::kInvalid);
+  }
+  EXPECT_TRUE(world.api.requests.empty());
+}
+
+TEST(Redrive, PassesOnWhatWasAsked) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer(kRedrive, dry_run(5));
+  world.api.answer(kRedrive, operation("redrive", "running", 0));
+  MoveOptions options;
+  options.filter = {"acme", "tiny", "0123456789abcdef", "bad", "failed", "@100", "@200"};
+  options.canary = 10;
+  options.rate = 2.5;
+  options.force = true;
+  options.expires_in = "2h";
+  options.no_wait = true;
+  ASSERT_TRUE(redrive_letters(world.tool, options));
+  EXPECT_EQ(world.api.requests[1].body, (json{{"filter",
+                                               {{"tenant", "acme"},
+                                                {"model", "tiny"},
+                                                {"fingerprint", "0123456789abcdef"},
+                                                {"error_code", "bad"},
+                                                {"reason", "failed"},
+                                                {"died_from", 100},
+                                                {"died_before", 200}}},
+                                              {"canary", 10},
+                                              {"rate", 2.5},
+                                              {"force", true},
+                                              {"expires_in", 7200}}));
+  EXPECT_TRUE(holds(world.out.str(), "sluicectl dlq watch op_1")) << world.out.str();
+}
+
+TEST(Redrive, DryRunTouchesNothing) {
+  World world;
+  world.api.answer(kRedrive, dry_run(7, 2));
+  MoveOptions options = everything();
+  options.dry_run = true;
+  ASSERT_TRUE(redrive_letters(world.tool, options));
+  EXPECT_EQ(world.api.requests.size(), 1U);
+  EXPECT_TRUE(holds(world.out.str(), "would redrive 5 letters; 2 more were redriven too often (--force)"));
+}
+
+TEST(Redrive, NothingThatMatchesIsNoOperation) {
+  World world;
+  world.api.answer(kRedrive, dry_run(0));
+  ASSERT_TRUE(redrive_letters(world.tool, everything()));
+  EXPECT_EQ(world.api.requests.size(), 1U);
+}
+
+TEST(Redrive, AGoodCanaryWaitsForItsJobsAndSaysHowToGoOn) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer(kRedrive, dry_run(1000));
+  world.api.answer(kRedrive, operation("redrive", "running", 0, outcome(0, 0, 0)));
+  world.api.answer(kOpPath, operation("redrive", "canary", 10, outcome(4, 0, 6)));
+  world.api.answer(kOpPath, operation("redrive", "canary", 10, outcome(10, 0, 0)));
+  ASSERT_TRUE(redrive_letters(world.tool, everything()));
+  EXPECT_TRUE(holds(world.out.str(), "10 succeeded")) << world.out.str();
+  EXPECT_TRUE(holds(world.out.str(), "sluicectl dlq continue op_1"));
+}
+
+TEST(Redrive, ABadCanaryIsAFailure) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer(kRedrive, dry_run(1000));
+  world.api.answer(kRedrive, operation("redrive", "canary", 10, outcome(9, 1, 0)));
+  const Status done = redrive_letters(world.tool, everything());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(holds(done.error().message, "sluicectl dlq stop op_1"));
+}
+
+TEST(Watch, CtrlCLeavesTheWorkToTheServerAndSaysHowToSeeItAgain) {
+  World world;
+  world.waiter.interrupt_at = 2;
+  world.api.answer(kOpPath, operation("redrive", "running", 10, outcome(0, 0, 10)));
+  const Status left = watch_operation(world.tool, {kOp, false, false});
+  ASSERT_FALSE(left);
+  EXPECT_EQ(left.error().code, ErrorCode::kCancelled);
+  EXPECT_TRUE(holds(left.error().message, "sluicectl dlq watch op_1")) << left.error().message;
+  for (const ApiRequest& request : world.api.requests) EXPECT_EQ(request.method, "GET");
+}
+
+TEST(Watch, BearsAProducerThatRestarts) {
+  World world;
+  world.api.answer(kOpPath, operation("redrive", "running", 10, outcome(0, 0, 10)));
+  world.api.refuse(kOpPath, {ErrorCode::kUnavailable, "down"});
+  world.api.refuse(kOpPath, {ErrorCode::kUnavailable, "down"});
+  world.api.answer(kOpPath, operation("redrive", "done", 1000, outcome(1000, 0, 0)));
+  EXPECT_TRUE(watch_operation(world.tool, {kOp, false, false}));
+
+  World gone;
+  gone.api.answer(kOpPath, operation("redrive", "running", 10, outcome(0, 0, 10)));
+  gone.api.refuse(kOpPath, {ErrorCode::kUnavailable, "down"});
+  const Status lost = watch_operation(gone.tool, {kOp, false, false});
+  ASSERT_FALSE(lost);
+  EXPECT_TRUE(holds(lost.error().message, "down\n  op_1 goes on")) << lost.error().message;
+}
+
+TEST(Watch, OutcomeWaitsForTheJobsAndFailsIfTheyDid) {
+  World world;
+  world.tool.json = true;
+  world.api.answer(kOpPath, operation("redrive", "done", 1000, outcome(500, 0, 500)));
+  world.api.answer(kOpPath, operation("redrive", "done", 1000, outcome(990, 10, 0)));
+  const Status done = watch_operation(world.tool, {kOp, true, false});
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(holds(done.error().message, "10 redriven jobs"));
+  EXPECT_EQ(json::parse(world.out.str())["outcome"]["ended_otherwise"], 10);
+}
+
+TEST(Letters, AreListedByCause) {
+  World world;
+  json groups = {{"object", "list"}, {"has_more", false}, {"data", {group(990, "long"), group(10, "short")}}};
+  world.api.answer("GET /v1/admin/dead_letters/groups", groups);
+  ASSERT_TRUE(list_letters(world.tool, {}));
+  EXPECT_TRUE(holds(world.out.str(), "0123456789abcdef      990  failed"));
+  EXPECT_TRUE(holds(world.out.str(), "1,000 dead letters of 2 causes\n")) << world.out.str();
+}
+
+TEST(Letters, ATimeThatIsNoneNamesItsFlag) {
+  World world;
+  LetterListOptions options;
+  options.filter.before = "soon";
+  const Status done = list_letters(world.tool, options);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kInvalid);
+  EXPECT_TRUE(holds(done.error().message, "--before 'soon'"));
+}
+
+TEST(Export, GoesOnWhileThereIsMoreAndLeavesWholeFilesOnly) {
+  World world;
+  const std::string path = ::testing::TempDir() + "letters.jsonl";
+  std::filesystem::remove(path);
+  world.api.answer("GET /v1/admin/dead_letters/export", ApiReply{"{\"a\":1}\n{\"a\":2}\n", nullptr, "job_2"});
+  world.api.answer("GET /v1/admin/dead_letters/export", ApiReply{"{\"a\":3}\n", nullptr, ""});
+  ASSERT_TRUE(export_letters(world.tool, {{}, path}));
+  std::stringstream text;
+  text << std::ifstream(path).rdbuf();
+  EXPECT_EQ(text.str(), "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
+  EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
+  EXPECT_TRUE(holds(world.out.str(), "3 dead letters in "));
+  EXPECT_EQ(testing::query_text(world.api.requests[1]), "limit=200&after=job_2");
+
+  World broken;
+  broken.api.answer("GET /v1/admin/dead_letters/export", ApiReply{"{}\n", nullptr, "job_2"});
+  broken.api.refuse("GET /v1/admin/dead_letters/export", {ErrorCode::kUnavailable, "down"});
+  std::filesystem::remove(path);
+  const Status done = export_letters(broken.tool, {{}, path});
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(holds(done.error().message, "1 letter is in " + path + ".partial"));
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(Export, EscapesWhatATerminalWouldObey) {
+  World world;
+  world.at_terminal();
+  world.api.answer("GET /v1/admin/dead_letters/export", ApiReply{"{\"p\":\"\xc2\x9b"
+                                                                 "31m\x7f\"}\nno\x1bjson\n",
+                                                                 nullptr, ""});
+  ASSERT_TRUE(export_letters(world.tool, {}));
+  EXPECT_EQ(world.out.str(), "{\"p\":\"\\u009b31m\\u007f\"}\nno\\x1bjson\n");
+}
+
+TEST(Replay, BuildsTheChangesFromWords) {
+  World world;
+  world.api.answer("POST /v1/admin/dead_letters/job_1/replay", json{{"id", "job_2"}});
+  ReplayOptions options;
+  options.id = "job_1";
+  options.set = {"parameters.max_tokens=64", "prompt=say: a=b", "parameters.fault=null", "raw=true"};
+  ASSERT_TRUE(replay_letter(world.tool, options));
+  EXPECT_EQ(world.api.requests[0].body, (json{{"changes",
+                                               {{"parameters", {{"max_tokens", 64}, {"fault", nullptr}}},
+                                                {"prompt", "say: a=b"},
+                                                {"raw", true}}}}));
+  EXPECT_EQ(world.out.str(), "replayed as job_2\n");
+
+  for (const std::string bad : {"prompt", "=x"}) {
+    ReplayOptions wrong;
+    wrong.id = "job_1";
+    wrong.set = {bad};
+    EXPECT_EQ(replay_letter(world.tool, wrong).error().code, ErrorCode::kInvalid) << bad;
+  }
+  ReplayOptions nothing;
+  nothing.id = "job_1";
+  EXPECT_TRUE(holds(replay_letter(world.tool, nothing).error().message, "sluicectl dlq redrive job_1"));
+}
+
+TEST(Json, IsWhatTheServerSaidAndAsciiOnATerminal) {
+  World world;
+  world.tool.json = true;
+  const json audit = {{"object", "list"}, {"data", {{{"action", "x\u202e"}}}}, {"has_more", false}};
+  world.api.answer("GET /v1/admin/audit", audit);
+  ASSERT_TRUE(list_audit(world.tool, {}));
+  EXPECT_EQ(json::parse(world.out.str()), audit);
+  world.at_terminal();
+  world.out.str("");
+  ASSERT_TRUE(list_audit(world.tool, {}));
+  EXPECT_TRUE(holds(world.out.str(), "x\\u202e")) << world.out.str();
+}
+
+}  // namespace
+}  // namespace sluice::operate
