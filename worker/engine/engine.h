@@ -89,6 +89,8 @@ struct GenerationRequest {
   Prompt prompt;
   SamplingParams params;
   std::optional<Fault> fault;
+  // Compute it with the faster weights, where the engine holds such (EngineInfo::fast_weight_type).
+  bool fast = false;
 };
 
 enum class FinishReason {
@@ -125,6 +127,7 @@ struct Generation {
   std::string reasoning;  // The thoughts that came before the text; valid UTF-8.
   // If asked for: of each token in `ids` but those that only end or structure the text.
   std::vector<TokenLogprob> logprobs;
+  std::string weight_type;  // Of the weights that computed it, as EngineInfo names it; empty without a model.
 };
 
 // Errors: kInvalid: this request can never succeed. kUnavailable, kCorrupt, kInternal: this attempt failed.
@@ -147,6 +150,7 @@ struct EngineInfo {
   std::string fingerprint;         // Tells any two models apart; empty without a model.
   std::string architecture;        // qwen2, llama, …; empty without a model.
   std::string weight_type;         // F32, F16, Q8_0, …
+  std::string fast_weight_type;    // Of the same model's faster weights; empty: the engine holds none.
   std::string kv_type;             // F32, F16, I8
   std::size_t context_tokens = 0;  // Prompt and answer of one sequence together.
   std::size_t sequences_max = 0;   // Requests that may be active at once.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "worker/engine/reasoning.h"
@@ -36,6 +37,35 @@ bool opens_thoughts(const Tokenizer& tokenizer, const std::vector<std::int32_t>&
          std::string_view(end).substr(0, last + 1).ends_with(ReasoningSplitter::kOpen);
 }
 
+// What two files of one model may not differ in, by its name; none: nothing.
+std::optional<std::string> first_difference(const model::ModelShape& a, const model::ModelShape& b) {
+  if (a.architecture != b.architecture) return "architecture";
+  const auto sizes = [](const model::ModelShape& shape) {
+    return std::map<std::string, std::size_t>{{"number of layers", shape.layers},
+                                              {"width", shape.width},
+                                              {"feed-forward width", shape.feed_forward},
+                                              {"number of heads", shape.heads},
+                                              {"number of key and value heads", shape.kv_heads},
+                                              {"width of heads", shape.head_dim},
+                                              {"number of tokens", shape.vocabulary},
+                                              {"context length", shape.context_tokens}};
+  };
+  const auto others = sizes(b);
+  for (const auto& [name, size] : sizes(a)) {
+    if (size != others.at(name)) return name;
+  }
+  return std::nullopt;
+}
+
+bool same_vocabulary(const Tokenizer& a, const Tokenizer& b) {
+  if (a.vocab_size() != b.vocab_size()) return false;
+  for (std::size_t i = 0; i < a.vocab_size(); ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (a.token_bytes(id) != b.token_bytes(id)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string usable_kernels() {
@@ -46,30 +76,51 @@ std::string usable_kernels() {
 }
 
 LoadedModel::LoadedModel(GgufFile file, ModelText text, const kernels::KernelSet& kernels,
-                         std::size_t threads)
-    : file_(std::move(file)), text_(std::move(text)), pool_(threads), context_{kernels, pool_} {}
+                         std::shared_ptr<ops::ThreadPool> pool)
+    : file_(std::move(file)), text_(std::move(text)), pool_(std::move(pool)), context_{kernels, *pool_} {}
 
 LoadedModel::~LoadedModel() = default;
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::load(const ModelOptions& options) {
   SLUICE_ASSIGN(const kernels::KernelSet* kernels, choose_kernels(options.kernels));
   if (options.threads > kThreadsMax) return fail(ErrorCode::kInvalid, "threads must be at most 1024");
-  auto file = GgufFile::open(options.path);
+  return load(options.path, *kernels, std::make_shared<ops::ThreadPool>(options.threads));
+}
+
+Result<std::unique_ptr<LoadedModel>> LoadedModel::load(const std::string& path,
+                                                       const kernels::KernelSet& kernels,
+                                                       std::shared_ptr<ops::ThreadPool> pool) {
+  auto file = GgufFile::open(path);
   if (!file) return fail(file.error());  // Names the path itself.
   // The architecture first: the most telling message for a file of another kind.
-  if (const auto shape = model::read_shape(*file); !shape) return fail(about(options.path, shape.error()));
+  if (const auto shape = model::read_shape(*file); !shape) return fail(about(path, shape.error()));
   auto text = ModelText::from(*file);
-  if (!text) return fail(about(options.path, text.error()));
+  if (!text) return fail(about(path, text.error()));
   std::unique_ptr<LoadedModel> loaded(
-      new LoadedModel(std::move(*file), std::move(*text), *kernels, options.threads));
+      new LoadedModel(std::move(*file), std::move(*text), kernels, std::move(pool)));
   auto model = model::load_model(loaded->file_, loaded->context_);
-  if (!model) return fail(about(options.path, model.error()));
+  if (!model) return fail(about(path, model.error()));
   loaded->model_ = std::move(*model);
   const std::size_t rows = loaded->model_->shape().vocabulary;
   if (rows != loaded->tokenizer().vocab_size()) {
-    return fail(ErrorCode::kCorrupt, options.path + ": tensor token_embd.weight has " + std::to_string(rows) +
+    return fail(ErrorCode::kCorrupt, path + ": tensor token_embd.weight has " + std::to_string(rows) +
                                          " rows, but the vocabulary has " +
                                          std::to_string(loaded->tokenizer().vocab_size()) + " tokens");
+  }
+  return loaded;
+}
+
+Result<std::unique_ptr<LoadedModel>> LoadedModel::load_beside(const LoadedModel& first,
+                                                              const std::string& path) {
+  SLUICE_ASSIGN(std::unique_ptr<LoadedModel> loaded, load(path, first.context_.kernels, first.pool_));
+  const model::ModelShape& own = loaded->model_->shape();
+  const model::ModelShape& others = first.model_->shape();
+  if (const auto differing = first_difference(own, others)) {
+    return fail(ErrorCode::kInvalid,
+                path + ": not the model of " + first.file_.path() + ": it has another " + *differing);
+  }
+  if (!same_vocabulary(loaded->tokenizer(), first.tokenizer())) {
+    return fail(ErrorCode::kInvalid, path + ": has another vocabulary than " + first.file_.path());
   }
   return loaded;
 }

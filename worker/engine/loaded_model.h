@@ -31,6 +31,9 @@ class LoadedModel {
   // kNotFound, kUnavailable: the file can't be read. kInvalid: something in it isn't supported, or the
   // options are wrong. kCorrupt: it contradicts itself. The message begins with the path.
   static Result<std::unique_ptr<LoadedModel>> load(const ModelOptions& options);
+  // Another file of `first`'s model, to be computed with the same threads and kernels, by turns: both belong
+  // to the same thread. May outlive `first`. kInvalid also: it is another model, or has another vocabulary.
+  static Result<std::unique_ptr<LoadedModel>> load_beside(const LoadedModel& first, const std::string& path);
   ~LoadedModel();
   LoadedModel(const LoadedModel&) = delete;
   LoadedModel& operator=(const LoadedModel&) = delete;
@@ -47,11 +50,14 @@ class LoadedModel {
   Result<Prompt> prepare(const PromptInput& input) const;
 
  private:
-  LoadedModel(GgufFile file, ModelText text, const kernels::KernelSet& kernels, std::size_t threads);
+  LoadedModel(GgufFile file, ModelText text, const kernels::KernelSet& kernels,
+              std::shared_ptr<ops::ThreadPool> pool);
+  static Result<std::unique_ptr<LoadedModel>> load(const std::string& path, const kernels::KernelSet& kernels,
+                                                   std::shared_ptr<ops::ThreadPool> pool);
 
   GgufFile file_;
   ModelText text_;
-  ops::ThreadPool pool_;
+  const std::shared_ptr<ops::ThreadPool> pool_;
   ops::Context context_;
   std::unique_ptr<model::Model> model_;
 };

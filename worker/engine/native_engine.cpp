@@ -35,7 +35,7 @@ ReasoningSplitter::Begins begins(const Prompt& prompt) {
 }  // namespace
 
 struct NativeEngine::Sequence {
-  Sequence(GenerationRequest&& request, const ops::SamplerConfig& config)
+  Sequence(GenerationRequest&& request, const ops::SamplerConfig& config, bool fast)
       : key(std::move(request.key)),
         ids(std::move(request.prompt.ids)),
         prompt_tokens(ids.size()),
@@ -43,7 +43,8 @@ struct NativeEngine::Sequence {
         text(std::move(request.params.stop)),
         splitter(begins(request.prompt)),
         chat(request.prompt.chat),
-        wants_logprobs(request.params.logprobs) {}
+        wants_logprobs(request.params.logprobs),
+        fast(fast) {}
 
   std::size_t answered() const { return ids.size() - prompt_tokens; }
   std::size_t pending() const { return ids.size() - computed; }  // Tokens not yet in the cache.
@@ -61,6 +62,7 @@ struct NativeEngine::Sequence {
   Generation generation;  // As far as it goes.
   const bool chat;
   const bool wants_logprobs;
+  const bool fast;              // Computed with the faster weights.
   ops::TokenLogprobs logprobs;  // Of `picked`.
   bool cancelled = false;
   bool done = false;
@@ -70,6 +72,10 @@ struct NativeEngine::Sequence {
 
 Result<std::unique_ptr<NativeEngine>> NativeEngine::open(const NativeEngineConfig& config, Rng& rng) {
   SLUICE_ASSIGN(std::unique_ptr<LoadedModel> model, LoadedModel::load(config.model));
+  std::unique_ptr<LoadedModel> fast_model;
+  if (!config.fast_model.empty()) {
+    SLUICE_ASSIGN(fast_model, LoadedModel::load_beside(*model, config.fast_model));
+  }
   ops::KvShape shape = model->model().kv_shape();
   shape.type = config.kv_type;
   // More than all sequences can fill together is never used.
@@ -77,13 +83,16 @@ Result<std::unique_ptr<NativeEngine>> NativeEngine::open(const NativeEngineConfi
   const std::size_t useful = std::max<std::size_t>(1, config.sequences_max) * (context + ops::kPageTokens);
   const std::size_t tokens = std::min(useful, config.kv_memory_bytes / shape.token_bytes());
   SLUICE_ASSIGN(std::unique_ptr<ops::KvCache> cache, ops::KvCache::make(shape, tokens));
-  return std::unique_ptr<NativeEngine>(new NativeEngine(config, std::move(model), std::move(cache), rng));
+  return std::unique_ptr<NativeEngine>(
+      new NativeEngine(config, std::move(model), std::move(fast_model), std::move(cache), rng));
 }
 
 NativeEngine::NativeEngine(const NativeEngineConfig& config, std::unique_ptr<LoadedModel> model,
-                           std::unique_ptr<ops::KvCache> cache, Rng& rng)
+                           std::unique_ptr<LoadedModel> fast_model, std::unique_ptr<ops::KvCache> cache,
+                           Rng& rng)
     : config_(config),
       model_(std::move(model)),
+      fast_model_(std::move(fast_model)),
       cache_(std::move(cache)),
       prefixes_(*cache_, config.prefix_sharing),
       rng_(rng) {
@@ -94,6 +103,7 @@ NativeEngine::NativeEngine(const NativeEngineConfig& config, std::unique_ptr<Loa
   info_.fingerprint = model_->text().fingerprint();
   info_.architecture = shape.architecture;
   info_.weight_type = model_->weight_type();
+  if (fast_model_) info_.fast_weight_type = fast_model_->weight_type();
   info_.kv_type = ops::kv_type_name(cache_->shape().type);
   info_.context_tokens = std::min(shape.context_tokens, cache_->tokens_max());
   if (config_.context_tokens_max > 0)
@@ -143,13 +153,16 @@ Status NativeEngine::add(GenerationRequest&& request) {
   if (keys_.contains(request.key)) return fail(ErrorCode::kConflict, "a request with this key is active");
   if (sequences_.size() >= info_.sequences_max) return fail(ErrorCode::kExhausted, "all places are taken");
   const std::size_t answer_max = answer_tokens_max(request.prompt.ids.size(), request.params);
+  const bool fast = request.fast && fast_model_ != nullptr;
   std::unique_ptr<ops::KvLease> lease;
   if (answer_max > 0) {
-    lease = prefixes_.open(request.scope, request.prompt.ids, request.prompt.ids.size() + answer_max);
+    // What the other weights computed is nothing to go on with.
+    const std::string scope = (fast ? "fast " : "full ") + request.scope;
+    lease = prefixes_.open(scope, request.prompt.ids, request.prompt.ids.size() + answer_max);
     if (lease == nullptr) return fail(ErrorCode::kExhausted, "no room for so many tokens");
   }
   const ops::SamplerConfig sampler = sampler_config(request.params, rng_);
-  auto sequence = std::make_unique<Sequence>(std::move(request), sampler);
+  auto sequence = std::make_unique<Sequence>(std::move(request), sampler, fast);
   sequence->answer_tokens_max = answer_max;
   sequence->lease = std::move(lease);
   keys_.insert(sequence->key);
@@ -176,22 +189,26 @@ EngineLoad NativeEngine::load() const {
 // Chooses this step's tokens: the last one of every sequence that is answering, then pieces of prompts. One
 // whose prompt goes on with a page that another is computing waits for it.
 void NativeEngine::plan_step() {
-  tokens_.clear();
-  sampling_.clear();
+  for (Plan* plan : {&plan_, &fast_plan_}) {
+    plan->tokens.clear();
+    plan->sampling.clear();
+  }
   const auto take = [&](Sequence& sequence, std::size_t count) {
+    Plan& plan = sequence.fast ? fast_plan_ : plan_;
     for (; count > 0; --count) {
       const std::size_t position = sequence.computed++;
       const bool last = sequence.computed == sequence.ids.size();
-      tokens_.push_back({sequence.ids[position], position, &sequence.lease->pages(), last});
-      if (last) sampling_.push_back(&sequence);
+      plan.tokens.push_back({sequence.ids[position], position, &sequence.lease->pages(), last});
+      if (last) plan.sampling.push_back(&sequence);
     }
   };
   const auto runs = [](const Sequence& s) { return !s.cancelled && s.answer_tokens_max > 0; };
   for (const std::unique_ptr<Sequence>& sequence : sequences_) {
     if (runs(*sequence) && sequence->answered() > 0) take(*sequence, 1);
   }
-  std::size_t room = std::max(kPromptTokensLeast,
-                              config_.step_tokens_max - std::min(config_.step_tokens_max, tokens_.size()));
+  const std::size_t answering = plan_.tokens.size() + fast_plan_.tokens.size();
+  std::size_t room =
+      std::max(kPromptTokensLeast, config_.step_tokens_max - std::min(config_.step_tokens_max, answering));
   for (const std::unique_ptr<Sequence>& sequence : sequences_) {
     if (room == 0) break;
     if (!runs(*sequence) || sequence->answered() > 0) continue;
@@ -206,15 +223,20 @@ void NativeEngine::plan_step() {
   }
 }
 
-void NativeEngine::sample(std::span<float> logits) {
+void NativeEngine::compute(const Plan& plan, LoadedModel& model) {
+  if (!plan.tokens.empty()) sample(plan, model.model().forward(*cache_, plan.tokens));
+}
+
+void NativeEngine::sample(const Plan& plan, std::span<float> logits) {
   const std::size_t vocabulary = info_.vocabulary_tokens;
   const ops::Context& context = model_->context();
-  context.pool.parallel_for(sampling_.size(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
+  context.pool.parallel_for(plan.sampling.size(), 1, [&](std::size_t begin, std::size_t end, std::size_t) {
     for (std::size_t i = begin; i < end; ++i) {
       const std::span<float> own = logits.subspan(i * vocabulary, vocabulary);
-      ops::TokenLogprobs* const logprobs = sampling_[i]->wants_logprobs ? &sampling_[i]->logprobs : nullptr;
-      sampling_[i]->picked = sampling_[i]->sampler.pick(context.kernels, own, logprobs);
-      sampling_[i]->broken = !sampling_[i]->picked;
+      Sequence& sequence = *plan.sampling[i];
+      ops::TokenLogprobs* const logprobs = sequence.wants_logprobs ? &sequence.logprobs : nullptr;
+      sequence.picked = sequence.sampler.pick(context.kernels, own, logprobs);
+      sequence.broken = !sequence.picked;
     }
   });
 }
@@ -236,6 +258,7 @@ void NativeEngine::finish(Sequence& sequence, FinishReason reason, StepEvent& ev
   generation.usage.prompt_tokens = sequence.prompt_tokens;
   generation.usage.completion_tokens = sequence.answered();
   generation.usage.cached_tokens = sequence.cached;
+  generation.weight_type = sequence.fast ? info_.fast_weight_type : info_.weight_type;
   event.done = std::move(generation);
 }
 
@@ -301,7 +324,8 @@ std::vector<StepEvent> NativeEngine::step(Duration) {
   std::vector<StepEvent> events;
   if (sequences_.empty()) return events;
   plan_step();
-  if (!tokens_.empty()) sample(model_->model().forward(*cache_, tokens_));
+  compute(plan_, *model_);
+  if (fast_model_) compute(fast_plan_, *fast_model_);
   for (const std::unique_ptr<Sequence>& sequence : sequences_) {
     if (sequence->lease == nullptr) continue;
     if (sequence->broken) {

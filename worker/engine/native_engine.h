@@ -11,7 +11,12 @@
 // A sequence's output does not depend on what else runs, on how its prompt was cut, nor on what of it was
 // found in the cache: greedy tokens are the same, and so are sampled ones with the same seed.
 //
-// Thread safety as in engine.h. Owns the file's memory map, its threads and the cache.
+// With a second file of the model (NativeEngineConfig::fast_model) it computes each request with the weights
+// that the request asks for, from its first token to its last. Both sets take turns in a step with the same
+// threads, and their sequences share places and pages, but no prefixes: keys and values are of the weights
+// that made them.
+//
+// Thread safety as in engine.h. Owns the files' memory maps, its threads and the cache.
 #pragma once
 
 #include <memory>
@@ -31,6 +36,9 @@ namespace sluice {
 
 struct NativeEngineConfig {
   ModelOptions model;
+  // A file of the same model in a format that is computed faster; empty: none. It computes the requests that
+  // are marked so.
+  std::string fast_model;
   std::size_t sequences_max =
       32;  // More: better use of the weights read in each step, slower single answers.
   std::size_t kv_memory_bytes = 256U << 20;  // For keys and values; taken from the system as it is used.
@@ -62,12 +70,18 @@ class NativeEngine final : public Engine {
 
  private:
   struct Sequence;
+  // What one set of weights computes in a step.
+  struct Plan {
+    std::vector<model::StepToken> tokens;
+    std::vector<Sequence*> sampling;  // Whose logits come out, in order.
+  };
 
   NativeEngine(const NativeEngineConfig& config, std::unique_ptr<LoadedModel> model,
-               std::unique_ptr<ops::KvCache> cache, Rng& rng);
+               std::unique_ptr<LoadedModel> fast_model, std::unique_ptr<ops::KvCache> cache, Rng& rng);
   std::size_t answer_tokens_max(std::size_t prompt_tokens, const SamplingParams& params) const;
   void plan_step();
-  void sample(std::span<float> logits);
+  void sample(const Plan& plan, std::span<float> logits);
+  void compute(const Plan& plan, LoadedModel& model);
   std::optional<StepEvent> advance(Sequence& sequence);
   void take_in(Sequence& sequence, std::int32_t id, StepEvent& event) const;
   std::string_view said(const Sequence& sequence, std::int32_t id) const;
@@ -77,6 +91,7 @@ class NativeEngine final : public Engine {
 
   const NativeEngineConfig config_;
   std::unique_ptr<LoadedModel> model_;
+  std::unique_ptr<LoadedModel> fast_model_;  // May be none.
   std::unique_ptr<ops::KvCache> cache_;
   ops::PrefixCache prefixes_;  // Before the sequences, whose pages go back to it.
   Rng& rng_;
@@ -85,9 +100,9 @@ class NativeEngine final : public Engine {
   std::unordered_set<std::string> keys_;
   std::uint64_t prompt_tokens_computed_ = 0;
   std::uint64_t prompt_tokens_cached_ = 0;
-  // One step's plan.
-  std::vector<model::StepToken> tokens_;
-  std::vector<Sequence*> sampling_;  // Whose logits come out, in order.
+  // Of one step.
+  Plan plan_;
+  Plan fast_plan_;
 };
 
 }  // namespace sluice
