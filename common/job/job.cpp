@@ -114,6 +114,7 @@ nlohmann::json job_to_json(const Job& job) {
     out["result"] = {{"text", job.result->text},
                      {"reasoning_content", text_or_null(job.result->reasoning_content)},
                      {"finish_reason", job.result->finish_reason},
+                     {"precision", text_or_null(job.result->precision)},
                      {"usage",
                       {{"prompt_tokens", job.result->prompt_tokens},
                        {"completion_tokens", job.result->completion_tokens},
@@ -182,6 +183,8 @@ Result<Job> job_from_cache(std::string_view text) {
       r.cached_tokens = detail("prompt_tokens_details", "cached_tokens");
       r.reasoning_tokens = detail("completion_tokens_details", "reasoning_tokens");
       if (result.contains("logprobs")) r.logprobs_json = result.at("logprobs").dump();
+      if (result.contains("precision") && result.at("precision").is_string())
+        r.precision = result.at("precision");
       job.result = std::move(r);
     }
     if (const auto& error = in.at("error"); error.is_object()) {

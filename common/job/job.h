@@ -49,6 +49,7 @@ struct JobResult {
   std::int64_t cached_tokens = 0;     // Of the prompt: not computed for this job.
   std::int64_t reasoning_tokens = 0;  // Of the completion.
   std::string logprobs_json;          // The object of docs/api.md, or empty.
+  std::string precision;              // Of the weights: "F16", "Q8_0" …; empty = null.
   bool operator==(const JobResult&) const = default;
 };
 

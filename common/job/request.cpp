@@ -10,6 +10,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::array<std::string_view, 4> kFaultNames = {"transient", "permanent", "crash", "slow"};
+constexpr std::array<std::string_view, 2> kPrecisionNames = {"full", "adaptive"};
 
 json parameters_to_json(const JobParameters& p) {
   json out = {{"max_tokens", p.max_tokens},
@@ -21,7 +22,8 @@ json parameters_to_json(const JobParameters& p) {
               {"frequency_penalty", p.frequency_penalty},
               {"repetition_penalty", p.repetition_penalty},
               {"logprobs", p.logprobs},
-              {"top_logprobs", p.top_logprobs}};
+              {"top_logprobs", p.top_logprobs},
+              {"precision", request_precision_name(p.precision)}};
   if (p.seed) out["seed"] = *p.seed;
   if (!p.stop.empty()) out["stop"] = p.stop;
   if (p.fault) {
@@ -54,6 +56,10 @@ JobParameters parameters_from_json(const json& in) {
   take(in, "repetition_penalty", p.repetition_penalty);
   take(in, "logprobs", p.logprobs);
   take(in, "top_logprobs", p.top_logprobs);
+  if (const auto precision = in.find("precision"); precision != in.end() && precision->is_string()) {
+    p.precision =
+        request_precision_from(precision->get_ref<const std::string&>()).value_or(RequestPrecision::kFull);
+  }
   if (const auto fault = in.find("fault"); fault != in.end() && fault->is_string()) {
     if (const auto kind = request_fault_from(fault->get_ref<const std::string&>())) {
       p.fault.emplace();
@@ -76,6 +82,17 @@ std::string_view request_fault_name(RequestFaultKind kind) {
 std::optional<RequestFaultKind> request_fault_from(std::string_view name) {
   for (std::size_t i = 0; i < kFaultNames.size(); ++i) {
     if (kFaultNames[i] == name) return static_cast<RequestFaultKind>(i);
+  }
+  return std::nullopt;
+}
+
+std::string_view request_precision_name(RequestPrecision precision) {
+  return kPrecisionNames[static_cast<std::size_t>(precision)];
+}
+
+std::optional<RequestPrecision> request_precision_from(std::string_view name) {
+  for (std::size_t i = 0; i < kPrecisionNames.size(); ++i) {
+    if (kPrecisionNames[i] == name) return static_cast<RequestPrecision>(i);
   }
   return std::nullopt;
 }

@@ -36,6 +36,14 @@ struct RequestFault {
   bool operator==(const RequestFault&) const = default;
 };
 
+// How exact the weights must be that compute a job.
+enum class RequestPrecision {
+  kFull,      // Those of the model that the worker serves.
+  kAdaptive,  // While the queue is deep, a faster format of the same model will do.
+};
+std::string_view request_precision_name(RequestPrecision precision);  // full | adaptive
+std::optional<RequestPrecision> request_precision_from(std::string_view name);
+
 struct JobParameters {
   int max_tokens = 256;
   double temperature = 0;
@@ -49,6 +57,7 @@ struct JobParameters {
   double repetition_penalty = 1;  // 1 = off.
   bool logprobs = false;          // Tell how likely each token was,
   int top_logprobs = 0;           // and which others were likeliest (0-20; above 0 only with logprobs).
+  RequestPrecision precision = RequestPrecision::kFull;
   std::optional<RequestFault> fault;
   bool operator==(const JobParameters&) const = default;
 };

@@ -58,7 +58,8 @@ class Inserter {
 Status write_results(MysqlConnection& db, const std::vector<Change>& changes, Deadline deadline) {
   Inserter results(db,
                    "INSERT INTO job_result (job_id, generation, text, reasoning_content, finish_reason, "
-                   "prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, logprobs) VALUES ",
+                   "prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, logprobs, "
+                   "weight_type) VALUES ",
                    deadline);
   for (const Change& change : changes) {
     if (change.to != JobState::kSucceeded) continue;
@@ -66,7 +67,7 @@ Status write_results(MysqlConnection& db, const std::vector<Change>& changes, De
     const JobResult& r = *change.result;
     SLUICE_TRY(results.row(job.id.value, job.generation, r.text, null_if_empty(r.reasoning_content),
                            r.finish_reason, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
-                           r.reasoning_tokens, null_if_empty(r.logprobs_json)));
+                           r.reasoning_tokens, null_if_empty(r.logprobs_json), null_if_empty(r.precision)));
   }
   return results.flush();
 }
@@ -209,7 +210,7 @@ const char* const kSelectJob =
     SLUICE_MICROS("j.expires_at") ", "  // 8-11
     "p.metadata, j.callback_url, j.error_code, j.error_message, j.error_type, j.error_param, "  // 12-17
     "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens, "  // 18-22
-    "r.cached_tokens, r.reasoning_tokens, r.logprobs "  // 23-25
+    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type "  // 23-26
     "FROM job j JOIN job_payload p ON p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id ";
 
 Job read_job(const Row& row) {
@@ -234,8 +235,9 @@ Job read_job(const Row& row) {
     job.error = JobError{row.str_or(14, ""), row.str_or(15, ""), row.str_or(16, ""), row.str_or(17, "")};
   }
   if (job.state == JobState::kSucceeded && !row.is_null(18)) {
-    job.result = JobResult{row.str(18),   row.str_or(19, ""), row.str(20),   row.int64(21),
-                           row.int64(22), row.int64(23),      row.int64(24), row.str_or(25, "")};
+    job.result =
+        JobResult{row.str(18),   row.str_or(19, ""), row.str(20),        row.int64(21),     row.int64(22),
+                  row.int64(23), row.int64(24),      row.str_or(25, ""), row.str_or(26, "")};
   }
   return job;
 }

@@ -48,6 +48,17 @@ void read_stop(const json& value, JobParameters& parameters, FieldErrors& errors
   }
 }
 
+void read_precision(const json& value, const std::string& field, JobParameters& parameters,
+                    FieldErrors& errors) {
+  const auto precision =
+      value.is_string() ? request_precision_from(value.get_ref<const std::string&>()) : std::nullopt;
+  if (precision) {
+    parameters.precision = *precision;
+  } else if (!value.is_null()) {
+    errors.add(field, value.is_string() ? "invalid_value" : "invalid_type", "must be full or adaptive");
+  }
+}
+
 void read_fault(const json& value, JobParameters& parameters, FieldErrors& errors) {
   const auto kind =
       value.is_string() ? request_fault_from(value.get_ref<const std::string&>()) : std::nullopt;
@@ -129,6 +140,8 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
     } else if (name == "top_logprobs") {
       read_integer(value, field, 0, kTopLogprobsMax, errors,
                    [&p](std::int64_t n) { p.top_logprobs = static_cast<int>(n); });
+    } else if (name == "precision") {
+      read_precision(value, field, p, errors);
     } else {
       errors.add(field, "unknown_field", "is not a parameter");
     }

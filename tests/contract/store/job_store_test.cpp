@@ -106,6 +106,7 @@ TYPED_TEST(JobStoreContract, ASucceededJobHasItsResultAndOneEvent) {
   EXPECT_EQ(job.state, JobState::kSucceeded);
   EXPECT_EQ(job.result->text, "85");
   EXPECT_EQ(job.result->prompt_tokens, 7);
+  EXPECT_EQ(job.result->precision, "Q8_0");
   EXPECT_GE(job.finished_us, job.started_us);
   EXPECT_EQ(ended.job->result, job.result);
   EXPECT_EQ(ended.job->finished_us, job.finished_us);

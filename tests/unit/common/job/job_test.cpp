@@ -61,7 +61,7 @@ TEST(JobJson, HasEveryMemberOfTheContract) {
     "id": "job_01234567-89ab-7cde-8f01-23456789abcd", "object": "job", "batch_id": null, "model": "sluice-tiny",
     "status": "succeeded", "attempt": 2, "generation": 1, "priority": "normal", "created_at": 1700000000,
     "started_at": 1700000001, "finished_at": 1700000002, "expires_at": 1700003600, "metadata": {"order": "42"},
-    "result": {"text": "85 🎉", "reasoning_content": null, "finish_reason": "stop",
+    "result": {"text": "85 🎉", "reasoning_content": null, "finish_reason": "stop", "precision": null,
                "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17,
                          "prompt_tokens_details": {"cached_tokens": 0},
                          "completion_tokens_details": {"reasoning_tokens": 0}}},
@@ -101,9 +101,11 @@ TEST(JobCache, KeepsWhatWasAskedForBesides) {
   job.result->reasoning_content = "hm";
   job.result->cached_tokens = 12;
   job.result->reasoning_tokens = 2;
+  job.result->precision = "Q8_0";
   job.result->logprobs_json = R"({"content":[{"bytes":[56],"logprob":-0.5,"token":"8","top_logprobs":[]}]})";
   const auto json = job_to_json(job);
   EXPECT_EQ(json["result"]["logprobs"]["content"][0]["token"], "8");
+  EXPECT_EQ(json["result"]["precision"], "Q8_0");
   EXPECT_EQ(json["result"]["usage"]["prompt_tokens_details"]["cached_tokens"], 12);
   EXPECT_EQ(json["result"]["usage"]["completion_tokens_details"]["reasoning_tokens"], 2);
   const auto copy = job_from_cache(job_to_cache(job));
@@ -116,6 +118,7 @@ TEST(JobCache, ReadsACopyOfAVersionThatKnewLess) {
   auto old = nlohmann::json::parse(job_to_cache(finished_job()));
   old["result"]["usage"].erase("prompt_tokens_details");
   old["result"]["usage"].erase("completion_tokens_details");
+  old["result"].erase("precision");
   const auto copy = job_from_cache(old.dump());
   ASSERT_TRUE(copy.has_value());
   EXPECT_EQ(copy->result, finished_job().result);

@@ -24,6 +24,7 @@ JobRequest full() {
   request.parameters.repetition_penalty = 1.1;
   request.parameters.logprobs = true;
   request.parameters.top_logprobs = 5;
+  request.parameters.precision = RequestPrecision::kAdaptive;
   request.parameters.fault = RequestFault{RequestFaultKind::kSlow, 3, 1500};
   return request;
 }
@@ -41,8 +42,9 @@ TEST(StoredRequest, HoldsEveryDefault) {
   request.prompt = "x";
   const json text = json::parse(job_request_to_json(request));
   EXPECT_EQ(text["raw"], false);
-  for (const char* name : {"max_tokens", "temperature", "top_p", "top_k", "min_p", "presence_penalty",
-                           "frequency_penalty", "repetition_penalty", "logprobs", "top_logprobs"}) {
+  for (const char* name :
+       {"max_tokens", "temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty",
+        "repetition_penalty", "logprobs", "top_logprobs", "precision"}) {
     EXPECT_TRUE(text["parameters"].contains(name)) << name;
   }
   EXPECT_FALSE(text.contains("messages"));
@@ -50,10 +52,12 @@ TEST(StoredRequest, HoldsEveryDefault) {
 
 TEST(StoredRequest, IsReadLenientlyFromOtherVersions) {
   const auto newer = job_request_from_json(
-      R"({"prompt": "x", "tools": [], "parameters": {"temperature": 1, "mirostat": 2, "fault": "newer-kind"}})");
+      R"({"prompt": "x", "tools": [], "parameters": {"temperature": 1, "mirostat": 2, "fault": "newer-kind",
+      "precision": "newer-kind"}})");
   ASSERT_TRUE(newer.has_value());
   EXPECT_EQ(newer->parameters.temperature, 1);
   EXPECT_FALSE(newer->parameters.fault.has_value());
+  EXPECT_EQ(newer->parameters.precision, RequestPrecision::kFull);
   const auto older = job_request_from_json(R"({"prompt": "x"})");
   ASSERT_TRUE(older.has_value());
   EXPECT_EQ(older->parameters, JobParameters{});

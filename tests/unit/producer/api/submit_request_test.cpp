@@ -111,7 +111,8 @@ TEST_F(SubmitRequest, EverythingThatMayBeGivenIsTaken) {
                 {"frequency_penalty", 0.5},
                 {"repetition_penalty", 1.1},
                 {"logprobs", true},
-                {"top_logprobs", 3}}}});
+                {"top_logprobs", 3},
+                {"precision", "adaptive"}}}});
   EXPECT_THAT(spec.request.messages,
               ElementsAre(RequestMessage{"system", "Be brief."}, RequestMessage{"user", "Hi\nyou"},
                           RequestMessage{"assistant", ""}));
@@ -127,6 +128,7 @@ TEST_F(SubmitRequest, EverythingThatMayBeGivenIsTaken) {
   expected.repetition_penalty = 1.1;
   expected.logprobs = true;
   expected.top_logprobs = 3;
+  expected.precision = RequestPrecision::kAdaptive;
   EXPECT_EQ(spec.request.parameters, expected);
   EXPECT_EQ(spec.priority, Priority::kLow);
   EXPECT_EQ(spec.callback_url, "https://example.com:8443/hook?x=1");
@@ -201,6 +203,9 @@ INSTANTIATE_TEST_SUITE_P(
                  "parameters.top_logprobs: out_of_range"},
         BadField{"TopLogprobsAlone", R"("parameters": {"top_logprobs": 2})",
                  "parameters.top_logprobs: invalid_value"},
+        BadField{"PrecisionType", R"("parameters": {"precision": 4})", "parameters.precision: invalid_type"},
+        BadField{"PrecisionValue", R"("parameters": {"precision": "Q4_0"})",
+                 "parameters.precision: invalid_value"},
         BadField{"SeedFraction", R"("parameters": {"seed": 1.5})", "parameters.seed: invalid_type"},
         BadField{"SeedHuge", R"("parameters": {"seed": 9223372036854775808})",
                  "parameters.seed: out_of_range"},

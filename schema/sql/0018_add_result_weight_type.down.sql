@@ -1,0 +1,2 @@
+ALTER TABLE job_result
+  DROP COLUMN weight_type;
