@@ -27,12 +27,13 @@ double seconds(Duration duration) {
 
 }  // namespace
 
-Intake::Intake(IntakeConfig config, JobStore& store, const Engine& engine, Batcher& batcher,
-               Completer& completer, HeldJobs& held, TaskSource& source, Clock& clock, Rng& rng, Log log,
-               WorkerMetrics metrics)
+Intake::Intake(IntakeConfig config, JobStore& store, const Engine& engine, const QueueWatch& queue,
+               Batcher& batcher, Completer& completer, HeldJobs& held, TaskSource& source, Clock& clock,
+               Rng& rng, Log log, WorkerMetrics metrics)
     : config_(std::move(config)),
       store_(store),
       engine_(engine),
+      queue_(queue),
       batcher_(batcher),
       completer_(completer),
       held_(held),
@@ -222,7 +223,7 @@ void Intake::take_in(ClaimedJob&& job, const TaskDelivery& delivery) {
     completer_.push(std::move(end));
     return;
   }
-  auto work = prepare_work(engine_, job);
+  auto work = prepare_work(engine_, job, queue_.deep());
   if (!work) {
     end.how = failure_of(work.error());
     completer_.push(std::move(end));

@@ -32,6 +32,7 @@
 #include "worker/consumer/held_jobs.h"
 #include "worker/consumer/lanes.h"
 #include "worker/consumer/metrics.h"
+#include "worker/consumer/queue_watch.h"
 #include "worker/consumer/task_source.h"
 
 namespace sluice::worker {
@@ -50,8 +51,9 @@ struct IntakeConfig {
 
 class Intake {
  public:
-  Intake(IntakeConfig config, JobStore& store, const Engine& engine, Batcher& batcher, Completer& completer,
-         HeldJobs& held, TaskSource& source, Clock& clock, Rng& rng, Log log, WorkerMetrics metrics);
+  Intake(IntakeConfig config, JobStore& store, const Engine& engine, const QueueWatch& queue,
+         Batcher& batcher, Completer& completer, HeldJobs& held, TaskSource& source, Clock& clock, Rng& rng,
+         Log log, WorkerMetrics metrics);
 
   void start() { loop_.start(); }
   void stop() { loop_.stop(); }
@@ -89,6 +91,7 @@ class Intake {
   const IntakeConfig config_;
   JobStore& store_;
   const Engine& engine_;
+  const QueueWatch& queue_;
   Batcher& batcher_;
   Completer& completer_;
   HeldJobs& held_;

@@ -106,6 +106,7 @@ JobEnd end_of(Completion&& completion) {
     result.reasoning_content = std::move(generation->reasoning);
     result.cached_tokens = static_cast<std::int64_t>(generation->usage.cached_tokens);
     result.reasoning_tokens = static_cast<std::int64_t>(generation->usage.reasoning_tokens);
+    result.precision = std::move(generation->weight_type);
     if (!generation->logprobs.empty()) result.logprobs_json = logprobs_json(generation->logprobs);
     end.how = Succeeded{std::move(result)};
   } else if (const auto* error = std::get_if<Error>(&completion.how)) {
@@ -123,13 +124,14 @@ Failed refused(int refusals) {
                 refusals < 2};
 }
 
-Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job) {
+Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job, bool queue_deep) {
   auto request = job_request_from_json(job.request_json);
   if (!request) return fail(ErrorCode::kInvalid, request.error().message);
   Work work;
   work.request.key = start_key(job.ref);
   work.request.scope = job.tenant.value;
   work.request.params = sampling_of(request->parameters);
+  work.request.fast = queue_deep && request->parameters.precision == RequestPrecision::kAdaptive;
   if (const auto& asked = request->parameters.fault) {
     work.request.fault = Fault{fault_kind(asked->kind), asked->attempts, asked->ms, job.ref.attempt};
   }

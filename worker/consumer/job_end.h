@@ -28,7 +28,8 @@ JobEnd end_of(Completion&& completion);
 Failed refused(int refusals);
 
 // What the engine has to do for a claimed job: the stored request, its prompt rendered and counted. The error
-// is kInvalid if the request can never succeed. Costs tokenization; any thread.
-Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job);
+// is kInvalid if the request can never succeed. `queue_deep`: jobs that allow it are computed with the faster
+// weights. Costs tokenization; any thread.
+Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job, bool queue_deep);
 
 }  // namespace sluice::worker

@@ -21,6 +21,7 @@ JobRunnerConfig completed(JobRunnerConfig config, const std::string& worker_id, 
   config.intake.model = engine.info().model;
   config.completer.worker_id = worker_id;
   config.lease.worker_id = worker_id;
+  config.queue_watch.model = engine.info().model;
   return config;
 }
 
@@ -39,6 +40,10 @@ std::vector<JobEnd> ends_of(std::vector<Completion>&& completions, const WorkerM
     if (completion.computed > Duration::zero()) {
       metrics.place_wait_seconds.observe(std::chrono::duration<double>(completion.waited).count());
       metrics.job_seconds.observe(std::chrono::duration<double>(completion.computed).count());
+    }
+    if (const auto* answer = std::get_if<Generation>(&completion.how);
+        answer != nullptr && !answer->weight_type.empty()) {
+      metrics.answers.with({answer->weight_type}).add();
     }
     log_computed(completion, log);
     ends.push_back(end_of(std::move(completion)));
@@ -65,6 +70,11 @@ void bind(config::Settings& settings, JobRunnerConfig& config) {
       .range(50ms, 60s);
   settings.add("ack-after", config.lease.ack_after, "Messages of jobs that run for longer are acked early")
       .range(100ms, 1'700'000ms);
+  settings
+      .add("fast-queue-depth", config.queue_watch.deep_jobs,
+           "While more jobs wait, those of adaptive precision are computed by model-fast")
+      .range(0, 1'000'000)
+      .unit("jobs");
   settings.add("drain-timeout", config.drain_timeout, "How long running jobs may go on at a stop")
       .range(0ms, 1h);
 }
@@ -84,8 +94,11 @@ JobRunner::JobRunner(JobRunnerConfig config, const std::string& worker_id, JobSt
                  completer_.push(ends_of(std::move(completions), metrics_, log_));
                  intake_.wake();
                }),
-      intake_(config_.intake, store, engine, batcher_, completer_, held_, source, clock, rng, log_, metrics_),
-      lease_keeper_(config_.lease, store, held_, batcher_, source, clock, log_, metrics_) {}
+      queue_watch_(config_.queue_watch, store, clock, log_, metrics_),
+      intake_(config_.intake, store, engine, queue_watch_, batcher_, completer_, held_, source, clock, rng,
+              log_, metrics_),
+      lease_keeper_(config_.lease, store, held_, batcher_, source, clock, log_, metrics_),
+      has_choice_(!engine.info().fast_weight_type.empty()) {}
 
 JobRunner::~JobRunner() {
   stop();
@@ -94,6 +107,7 @@ JobRunner::~JobRunner() {
 void JobRunner::start() {
   completer_.start();
   batcher_.start();
+  if (has_choice_) queue_watch_.start();
   intake_.start();
   lease_keeper_.start();
 }
@@ -111,6 +125,7 @@ bool JobRunner::drain() {
                    clock_.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(kFlushTime));
   // A claim may still have been under way; what it brings is refused by the batcher and given back.
   intake_.stop();
+  queue_watch_.stop();
   batcher_.stop();
   const bool written =
       completer_.stop(clock_.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(kFlushTime));
@@ -124,6 +139,7 @@ void JobRunner::stop() {
   if (ended_) return;
   ended_ = true;
   intake_.stop();
+  queue_watch_.stop();
   batcher_.stop();
   completer_.stop(clock_.steady_now() + std::chrono::seconds(1));
   lease_keeper_.stop();

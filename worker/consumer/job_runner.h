@@ -2,7 +2,7 @@
 // database and Redis by their interfaces only; main gives it the real ones, tests give it others.
 //
 //   deliver() → Intake → Batcher (engine thread) → Completer
-//                  LeaseKeeper beside them
+//                  LeaseKeeper and QueueWatch beside them
 //
 // Safe for concurrent use, but start, drain and stop are for one owner. Everything given to the constructor
 // must outlive it.
@@ -22,6 +22,7 @@
 #include "worker/consumer/intake.h"
 #include "worker/consumer/lease_keeper.h"
 #include "worker/consumer/metrics.h"
+#include "worker/consumer/queue_watch.h"
 #include "worker/consumer/result_cache.h"
 #include "worker/consumer/task_source.h"
 
@@ -36,6 +37,7 @@ struct JobRunnerConfig {
   IntakeConfig intake;  // `worker_id` and `model` are set by the runner.
   CompleterConfig completer;
   LeaseConfig lease;
+  QueueWatchConfig queue_watch;                     // `model` is set by the runner.
   std::chrono::milliseconds drain_timeout{10'000};  // What runs at a stop may go on for this long.
 };
 void bind(config::Settings& settings, JobRunnerConfig& config);
@@ -71,8 +73,10 @@ class JobRunner {
   HeldJobs held_;
   Completer completer_;
   Batcher batcher_;
+  QueueWatch queue_watch_;
   Intake intake_;
   LeaseKeeper lease_keeper_;
+  const bool has_choice_;  // The engine holds faster weights, too.
   bool ended_ = false;
 };
 

@@ -38,6 +38,10 @@ WorkerMetrics WorkerMetrics::make(metrics::Registry& registry) {
   m.finish_jobs = registry.histogram("sluice_worker_finish_jobs", "Jobs ended by one transaction",
                                      metrics::power_buckets(9));
   m.heartbeat_seconds = registry.histogram("sluice_worker_heartbeat_seconds", "Time of one heartbeat", calls);
+  m.answers = registry.counter_family("sluice_worker_answers_total",
+                                      "Answers computed, by the precision of the weights", {"precision"});
+  m.queue_deep = registry.gauge("sluice_worker_queue_deep",
+                                "1 while jobs of adaptive precision are computed with the faster weights");
   m.held_jobs = registry.gauge("sluice_worker_held_jobs", "Jobs that this worker holds a lease for");
   return m;
 }

@@ -18,7 +18,7 @@ struct WorkerMetrics {
   metrics::Counter isolated;    // Starts that had the engine to themselves.
   metrics::Counter lost_leases;
   metrics::Counter redis_errors;
-  metrics::CounterFamily store_errors;  // {call}: claim, finish, heartbeat.
+  metrics::CounterFamily store_errors;  // {call}: claim, finish, heartbeat, count.
   metrics::Histogram queue_wait_seconds;
   metrics::Histogram place_wait_seconds;
   metrics::Histogram job_seconds;
@@ -28,6 +28,8 @@ struct WorkerMetrics {
   metrics::Histogram finish_jobs;
   metrics::Histogram heartbeat_seconds;
   metrics::Gauge held_jobs;
+  metrics::CounterFamily answers;  // {precision}: of the weights.
+  metrics::Gauge queue_deep;       // 1 while jobs that allow it go to the faster weights.
 };
 
 }  // namespace sluice::worker

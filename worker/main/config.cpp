@@ -13,6 +13,8 @@ void bind_engine(config::Settings& settings, EngineConfig& engine) {
   settings.add_enum("engine", engine.kind, {{"native", EngineKind::kNative}, {"echo", EngineKind::kEcho}},
                     "What computes; echo answers with the prompt, for tests and measurements");
   settings.add("model", engine.model, "The model file (GGUF) that is served");
+  settings.add("model-fast", engine.model_fast,
+               "The same model in a faster format, for jobs of adaptive precision while the queue is deep");
   settings.add("engine-threads", engine.threads, "Threads that compute; 0 = one for each usable CPU")
       .range(0, 1024)
       .unit("threads");
@@ -39,6 +41,8 @@ void bind_engine(config::Settings& settings, EngineConfig& engine) {
       return fail(ErrorCode::kInvalid,
                   "model: SLUICE_MODEL (or --model) must name a model file, unless engine is echo");
     }
+    if (engine.kind == EngineKind::kEcho && !engine.model_fast.empty())
+      return fail(ErrorCode::kInvalid, "model-fast: the echo engine has no model");
     return {};
   });
 }

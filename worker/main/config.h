@@ -21,6 +21,7 @@ enum class EngineKind { kNative, kEcho };
 struct EngineConfig {
   EngineKind kind = EngineKind::kNative;
   std::string model;                         // The file; needed unless the engine is echo.
+  std::string model_fast;                    // The same model in a faster format; empty = none.
   std::size_t threads = 0;                   // That compute; 0 = one for each usable CPU.
   std::string kernels;                       // By name; empty = the fastest for this CPU.
   std::size_t kv_memory_bytes = 256U << 20;  // Bounds how many tokens are in the engine at once.

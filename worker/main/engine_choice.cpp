@@ -17,6 +17,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config, int jobs
   }
   NativeEngineConfig native;
   native.model.path = config.model;
+  native.fast_model = config.model_fast;
   native.model.threads = config.threads;
   native.model.kernels = config.kernels;
   native.sequences_max = static_cast<std::size_t>(jobs_max);

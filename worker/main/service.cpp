@@ -41,7 +41,8 @@ class RealService final : public Service {
                {{"version", SLUICE_VERSION},
                 {"engine", info.engine},
                 {"model", info.model},
-                {"weight_type", info.weight_type}})
+                {"weight_type", info.weight_type},
+                {"fast_weight_type", info.fast_weight_type}})
         .set(1);
   }
 
@@ -57,6 +58,7 @@ class RealService final : public Service {
                           {"engine_version", info.version},
                           {"model", info.model},
                           {"weight_type", info.weight_type},
+                          {"fast_weight_type", info.fast_weight_type},
                           {"context_tokens", info.context_tokens},
                           {"kv_tokens_max", info.kv_tokens_max},
                           {"jobs_max", config_.runner.batcher.jobs_max},

@@ -148,8 +148,9 @@ class StoreContract : public ::testing::Test {
     return results ? results->front() : EndingResult{};
   }
   EndingResult succeed(const TaskRef& ref, const std::string& text = "85") {
-    return finish(Ending{ref, kWorker,
-                         Succeeded{JobResult{text, "a thought", "stop", 7, 3, 5, 2, R"({"content":[]})", "Q8_0"}}});
+    return finish(
+        Ending{ref, kWorker,
+               Succeeded{JobResult{text, "a thought", "stop", 7, 3, 5, 2, R"({"content":[]})", "Q8_0"}}});
   }
   EndingResult fail_with(const TaskRef& ref, bool permanent) {
     return finish(

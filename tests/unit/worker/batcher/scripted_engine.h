@@ -75,6 +75,11 @@ class ScriptedEngine final : public Engine {
     std::lock_guard lock(mutex_);
     return added_;
   }
+  // Which requests were to be computed with the faster weights.
+  std::set<std::string> fast() const {
+    std::lock_guard lock(mutex_);
+    return fast_;
+  }
   // Who was in the engine together with `key` at any time.
   std::set<std::string> mates_of(const std::string& key) const {
     std::lock_guard lock(mutex_);
@@ -112,6 +117,7 @@ class ScriptedEngine final : public Engine {
     }
     active_.push_back(request.key);
     added_.push_back(request.key);
+    if (request.fast) fast_.insert(request.key);
     texts_[request.key] = request.prompt.text;
     const auto taken = takes_.find(request.prompt.text);
     taken_[request.key] =
@@ -184,6 +190,7 @@ class ScriptedEngine final : public Engine {
   std::size_t peak_ = 0;
   std::vector<std::string> active_;
   std::vector<std::string> added_;
+  std::set<std::string> fast_;
   std::vector<std::string> cancelled_;
   std::map<std::string, std::string> texts_;
   std::map<std::string, std::size_t> takes_;  // By text …

@@ -101,6 +101,8 @@ class SilentSink final : public LogSink {
 
 class RunnerTest : public ::testing::Test {
  protected:
+  RunnerTest() = default;
+  explicit RunnerTest(EngineInfo engine) : engine_(std::move(engine)) {}
   ~RunnerTest() override { end_runner(); }
   // A worker that has results left waits for a clock that only the test moves.
   void end_runner() {

@@ -83,7 +83,8 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   const auto work =
       prepare_work(engine, claimed(R"({"prompt":"hello","parameters":{"max_tokens":7,"temperature":0.5,
       "top_p":0.9,"top_k":3,"min_p":0.1,"seed":11,"stop":["x"],"presence_penalty":0.25,"frequency_penalty":0.5,
-      "repetition_penalty":1.5,"logprobs":true,"top_logprobs":2,"fault":"slow","fault_ms":40,"fault_attempts":2}})"));
+      "repetition_penalty":1.5,"logprobs":true,"top_logprobs":2,"fault":"slow","fault_ms":40,"fault_attempts":2}})"),
+                   false);
   ASSERT_TRUE(work.has_value()) << work.error().message;
   EXPECT_EQ(work->request.key, start_key({JobId{"job_x"}, 2, 3}));
   EXPECT_EQ(work->request.prompt.text, "hello");
@@ -109,17 +110,30 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   EXPECT_EQ(work->request.fault->attempt, 3);
 }
 
+TEST(PrepareWork, OnlyADeepQueueMovesAJobAndOnlyOneThatAllowsIt) {
+  ScriptedEngine engine;
+  const auto fast = [&](const char* parameters, bool queue_deep) {
+    const auto work = prepare_work(
+        engine, claimed(R"({"prompt":"x","parameters":)" + std::string(parameters) + "}"), queue_deep);
+    return work->request.fast;
+  };
+  EXPECT_TRUE(fast(R"({"precision":"adaptive"})", true));
+  EXPECT_FALSE(fast(R"({"precision":"adaptive"})", false));
+  EXPECT_FALSE(fast(R"({"precision":"full"})", true));
+  EXPECT_FALSE(fast("{}", true));
+}
+
 TEST(PrepareWork, WhatCanNeverSucceedIsInvalid) {
   ScriptedEngine engine;
   const std::string long_prompt = R"({"prompt":")" + std::string(1000, 'a') + R"("})";
   for (const std::string& json : {std::string("{"), std::string("[]"), std::string(R"({"parameters":{}})"),
                                   std::string(R"({"prompt":7})"), long_prompt,
                                   std::string(R"({"prompt":"a","parameters":{"top_p":-1}})")}) {
-    const auto work = prepare_work(engine, claimed(json));
+    const auto work = prepare_work(engine, claimed(json), false);
     ASSERT_FALSE(work.has_value()) << json.substr(0, 60);
     EXPECT_EQ(work.error().code, ErrorCode::kInvalid);
   }
-  EXPECT_EQ(failure_of(prepare_work(engine, claimed(long_prompt)).error()).error.code,
+  EXPECT_EQ(failure_of(prepare_work(engine, claimed(long_prompt), false).error()).error.code,
             "context_length_exceeded");
 }
 

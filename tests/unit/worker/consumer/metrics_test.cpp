@@ -28,6 +28,7 @@ TEST(WorkerMetrics, AreAllInTheDocumentationAndNoneIsThereInVain) {
   worker.jobs.with({"succeeded"});
   worker.deliveries.with({"high"});
   worker.store_errors.with({"claim"});
+  worker.answers.with({"F16"});
   const std::set<std::string> exported =
       matches(registry.expose(), std::regex("# TYPE (sluice_worker_[a-z_]+) "));
 
