@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kPromptTokensLeast = 32;
 
 // Changes when the arithmetic does, so that cached answers of an older engine can be told apart.
-constexpr std::string_view kArithmetic = "native-2";
+constexpr std::string_view kArithmetic = "native-3";
 
 ops::SamplerConfig sampler_config(const SamplingParams& params, Rng& rng) {
   return {

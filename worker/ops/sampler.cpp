@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "worker/kernels/half.h"
+
 namespace sluice::ops {
 namespace {
 
@@ -109,32 +111,64 @@ std::optional<std::int32_t> Sampler::pick(const kernels::KernelSet& kernels, std
   return id;
 }
 
-// Leaves in front_ what top_k, top_p and min_p keep, the likeliest first.
+// Leaves in front_ what top_k, top_p and min_p keep, the likeliest first unless those are many.
 void Sampler::cut(std::span<const float> probabilities) {
   const std::size_t all = probabilities.size();
   const std::size_t kept_most =
       config_.top_k > 0 ? std::min(all, static_cast<std::size_t>(config_.top_k)) : all;
+  // Mostly few are kept: look at the likeliest first. With top_k their sum counts as everything.
+  const std::size_t looked_at = kept_most < all ? kept_most : std::min<std::size_t>(64, all);
+  select_largest(probabilities, looked_at, front_);
   double total = 1.0;
-  // Mostly few are kept: look at a growing front instead of sorting all. With top_k the sum of the front
-  // counts as everything.
-  for (std::size_t front = kept_most < all ? kept_most : std::min<std::size_t>(64, all);;
-       front = std::min(all, 8 * front)) {
-    select_largest(probabilities, front, front_);
-    if (kept_most < all) {
-      total = 0.0;
-      for (const Ranked& likely : front_) total += static_cast<double>(likely.value);
-    }
-    const double floor = static_cast<double>(config_.min_p) * static_cast<double>(front_.front().value);
-    double sum = 0.0;
-    std::size_t kept = 0;
-    for (; kept < front_.size(); ++kept) {
-      const double probability = static_cast<double>(front_[kept].value);
-      if (kept > 0 && (sum >= static_cast<double>(config_.top_p) * total || probability < floor)) break;
-      sum += probability;
-    }
-    if (kept == front_.size() && front < kept_most) continue;
+  if (kept_most < all) {
+    total = 0.0;
+    for (const Ranked& likely : front_) total += static_cast<double>(likely.value);
+  }
+  const double wanted = static_cast<double>(config_.top_p) * total;
+  const double floor = static_cast<double>(config_.min_p) * static_cast<double>(front_.front().value);
+  double sum = 0.0;
+  std::size_t kept = 0;
+  for (; kept < front_.size(); ++kept) {
+    const double probability = static_cast<double>(front_[kept].value);
+    if (kept > 0 && (sum >= wanted || probability < floor)) break;
+    sum += probability;
+  }
+  if (kept == front_.size() && looked_at < kept_most) {
+    cut_many(probabilities, wanted, floor);
+  } else {
     front_.resize(kept);
-    return;
+  }
+}
+
+// The same for top_p and min_p where many are kept. Sorting them would take longer than all else: likely
+// tokens are put in drawers by the first bits of their probability, and only the drawer in which the sum is
+// reached is sorted.
+void Sampler::cut_many(std::span<const float> probabilities, double wanted, double floor) {
+  constexpr std::uint32_t kShift = 18;  // Leaves 32 drawers for each power of two.
+  const auto drawer = [](float probability) { return kernels::bits_of_float(probability) >> kShift; };
+  drawers_.assign(drawer(1.0F) + 2, 0.0);
+  for (const float probability : probabilities) {
+    // A sum of rounded numbers may make one a little more than 1.
+    const std::size_t at = std::min<std::size_t>(drawer(probability), drawers_.size() - 1);
+    drawers_[at] += static_cast<double>(probability);
+  }
+  double sum = 0.0;
+  std::size_t last = drawers_.size() - 1;
+  while (last > 0 && sum + drawers_[last] < wanted) sum += drawers_[last--];
+  front_.clear();
+  edge_.clear();
+  for (std::size_t i = 0; i < probabilities.size(); ++i) {
+    const std::size_t at = std::min<std::size_t>(drawer(probabilities[i]), drawers_.size() - 1);
+    if (at < last || static_cast<double>(probabilities[i]) < floor) continue;
+    (at > last ? front_ : edge_).push_back({probabilities[i], static_cast<std::int32_t>(i)});
+  }
+  std::sort(edge_.begin(), edge_.end(), [](const Ranked& a, const Ranked& b) {
+    return a.value != b.value ? a.value > b.value : a.id < b.id;
+  });
+  for (const Ranked& likely : edge_) {
+    if (sum >= wanted && !front_.empty()) break;
+    sum += static_cast<double>(likely.value);
+    front_.push_back(likely);
   }
 }
 

@@ -58,13 +58,15 @@ class Sampler {
   void penalize(std::span<float> logits) const;
   std::int32_t draw(const kernels::KernelSet& kernels, std::span<float> logits, float largest);
   void cut(std::span<const float> probabilities);
+  void cut_many(std::span<const float> probabilities, double wanted, double floor);
 
   SamplerConfig config_;
   std::unordered_set<std::int32_t> prompt_;                 // Kept only if the repetition penalty is on.
   std::unordered_map<std::int32_t, std::uint32_t> answer_;  // Times picked; kept if any penalty is on.
   std::uint64_t draws_ = 0;
   // Working memory.
-  std::vector<Ranked> front_;
+  std::vector<Ranked> front_, edge_;
+  std::vector<double> drawers_;
   std::vector<float> raw_;
   std::vector<double> stretches_;
 };

@@ -233,14 +233,20 @@ TEST(Sampler, CutsOfFlatDistributionsKeepWhatTheySay) {
   Sampler min_p({.temperature = 1.0F, .min_p = 0.02F, .seed = 3}, {});
   Sampler top_k({.temperature = 1.0F, .top_k = 4000, .seed = 3}, {});
   Sampler free({.temperature = 1.0F, .seed = 3}, {});
+  double tenth = 0.0;  // Weight of the last tenth of what top_p keeps.
+  for (std::size_t i = kept * 9 / 10; i < kept; ++i) tenth += sorted[i] / 0.9;
+  std::size_t among_last = 0;
   std::size_t rare = 0;
   for (int i = 0; i < 300; ++i) {
-    EXPECT_GE(p[static_cast<std::size_t>(pick(top_p, logs(p)))], least * 0.999);
+    const double drawn = p[static_cast<std::size_t>(pick(top_p, logs(p)))];
+    EXPECT_GE(drawn, least * 0.999);
+    among_last += drawn <= sorted[kept * 9 / 10] ? 1 : 0;
     EXPECT_GE(p[static_cast<std::size_t>(pick(min_p, logs(p)))], 0.02 * sorted[0] * 0.999);
     EXPECT_GE(p[static_cast<std::size_t>(pick(top_k, logs(p)))], sorted[3999] * 0.999);
     rare += p[static_cast<std::size_t>(pick(free, logs(p)))] < least ? 1 : 0;
   }
   EXPECT_NEAR(static_cast<double>(rare) / 300, 0.1, 0.06);
+  EXPECT_NEAR(static_cast<double>(among_last) / 300, tenth, 0.03);
 }
 
 TEST(Sampler, LogprobsAreThoseOfTheModelWhateverIsDoneToTheLogits) {
