@@ -49,11 +49,6 @@ bool same_ignoring_case(std::string_view a, std::string_view b) {
                     [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
-bool below_8_bits(GgmlType type) {
-  const GgmlTypeTraits& traits = ggml_type_traits(type);
-  return traits.bytes < traits.values;
-}
-
 class TensorPlanner {
  public:
   TensorPlanner(const ModelPlan& plan, const TypeMix& mix) : plan_(plan), mix_(mix) {}
@@ -76,9 +71,9 @@ class TensorPlanner {
 
   GgmlType type_of(std::string_view name) const {
     if (mix_.pure) return mix_.base;
-    if (mix_.medium) return engine_cli::type_in_mix(mix_.base, name, plan_.layers, plan_.tied);
     const bool output = name == (plan_.tied ? "token_embd.weight" : "output.weight");
-    return output && below_8_bits(mix_.base) ? GgmlType::kQ6_K : mix_.base;
+    if (!mix_.medium && !output) return mix_.base;
+    return engine_cli::type_in_mix(mix_.base, name, plan_.layers, plan_.tied);
   }
 
   void layer(std::uint32_t number) {

@@ -40,8 +40,8 @@ std::span<const ModelPlan> model_plans();
 // In any case. kInvalid: no such model; the message lists them.
 Result<ModelPlan> plan_by_name(const std::string& name);
 
-// Which type each matrix gets. By the name of a type: that type, but Q6_K for the output matrix if it has
-// fewer than 8 bits. Q4_K_M: the mix that `sluice-engine quantize --type Q4_K` writes. Rows that are no whole
+// Which type each matrix gets. By the name of a type: that type, but Q6_K for the output matrix if that has
+// more bits. Q4_K_M: the mix that `sluice-engine quantize --type Q4_K` writes. Rows that are no whole
 // number of 256s get the type of blocks of 32 that quantize takes. `pure`: that one type everywhere.
 struct TypeMix {
   GgmlType base = GgmlType::kF16;

@@ -83,7 +83,7 @@ int run(int argc, char** argv) {
   quantize_command->add_option("--type", quantize_options.type, kernels::format_names())
       ->capture_default_str();
   quantize_command->add_flag("--pure", quantize_options.pure,
-                             "Every matrix this type; else K types below Q6_K take more bits where it helps");
+                             "Every matrix this type; else types below Q6_K take more bits where it helps");
   quantize_command->add_flag("--requantize", quantize_options.requantize,
                              "Take a file that is quantised already, which loses twice");
   quantize_command->add_option("--calibrate", quantize_options.calibrate,

@@ -12,6 +12,11 @@ bool is_float(GgmlType type) {
   return type == GgmlType::kF32 || type == GgmlType::kF16 || type == GgmlType::kBF16;
 }
 
+double bits_of(GgmlType type) {
+  const GgmlTypeTraits& traits = ggml_type_traits(type);
+  return 8.0 * traits.bytes / traits.values;
+}
+
 // general.file_type has names of its own; where it tells mixes apart, ours is the middle one.
 std::uint32_t file_type_of(GgmlType type, bool pure) {
   switch (type) {
@@ -107,11 +112,12 @@ std::optional<GgmlType> type_for_rows(GgmlType wanted, std::uint64_t cols) {
 }
 
 GgmlType type_in_mix(GgmlType type, std::string_view tensor, std::uint32_t layers, bool tied) {
+  const bool is_output = tensor == (tied ? "token_embd.weight" : "output.weight");
+  if (is_output) return bits_of(type) < bits_of(GgmlType::kQ6_K) ? GgmlType::kQ6_K : type;
   const std::optional<Mix> mix = mix_of(type);
   if (!mix) return type;
   const auto layer = layer_of(tensor);
   const bool sensitive = layer && is_sensitive(*layer, layers);
-  if (tensor == (tied ? "token_embd.weight" : "output.weight")) return GgmlType::kQ6_K;
   if (tensor.ends_with(".attn_v.weight")) return sensitive ? mix->values_sensitive : mix->values;
   if (tensor.ends_with(".ffn_down.weight")) return sensitive ? mix->down_sensitive : mix->down;
   return type;

@@ -4,9 +4,10 @@
 // of 32 but not of 256 get a format of 32 with at least as many bits: Q4_0 for Q2_K and Q3_K, Q5_0 for Q4_K,
 // Q5_1 for Q5_K, Q8_0 for Q6_K.
 //
-// Unless the plan is pure, the K formats below Q6_K spend more bits where errors cost most: the output matrix
-// (or the embedding that serves as one) is Q6_K, values' projections and the down projections of the first
-// and last eighth of the layers and every third between are one or two formats wider.
+// Unless the plan is pure, more bits are spent where errors cost most: the output matrix (or the embedding
+// that serves as one) is Q6_K in every file of fewer bits, and in files of Q2_K to Q5_K values' projections
+// and the down projections of the first and last eighth of the layers and every third between are one or two
+// formats wider.
 #pragma once
 
 #include <cstdint>

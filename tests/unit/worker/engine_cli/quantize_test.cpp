@@ -196,7 +196,10 @@ TEST(Quantize, SpendsMoreBitsWhereErrorsCostMost) {
   EXPECT_EQ(type_in("Q4_K", "blk.1.attn_k.weight", false), "Q4_K 15");
   EXPECT_EQ(type_in("Q3_K", "blk.1.attn_v.weight", false), "Q5_K 12");
   EXPECT_EQ(type_in("Q2_K", "blk.1.ffn_down.weight", false), "Q3_K 10");
-  EXPECT_EQ(type_in("Q4_0", "token_embd.weight", false), "Q4_0 2");
+  EXPECT_EQ(type_in("Q4_0", "token_embd.weight", false), "Q6_K 2");
+  EXPECT_EQ(type_in("Q4_0", "token_embd.weight", true), "Q4_0 2");
+  EXPECT_EQ(type_in("Q4_0", "blk.0.ffn_down.weight", false), "Q4_0 2");
+  EXPECT_EQ(type_in("Q8_0", "token_embd.weight", false), "Q8_0 7");
   EXPECT_EQ(type_in("F32", "blk.1.attn_v.weight", false), "F32 0");
 }
 
