@@ -2,6 +2,8 @@
 
 #include <utf8proc.h>
 
+#include <array>
+#include <cstdio>
 #include <vector>
 
 namespace sluice {
@@ -71,6 +73,43 @@ const std::vector<std::uint8_t>& class_table() {
   return table;
 }
 
+bool is_shown(char32_t code) {
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
+    case UTF8PROC_CATEGORY_CC:  // Control
+    case UTF8PROC_CATEGORY_CF:  // Format: directions, zero widths
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+      return false;
+    default:
+      return true;
+  }
+}
+
+void spell_byte(unsigned byte, std::string& out) {
+  std::array<char, 16> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "\\x%02x", byte);
+  out += buffer.data();
+}
+
+void spell(char32_t code, std::string& out) {
+  if (code == '\n') {
+    out += "\\n";
+  } else if (code == '\t') {
+    out += "\\t";
+  } else if (code == '\r') {
+    out += "\\r";
+  } else if (code < 0x80) {
+    spell_byte(static_cast<unsigned>(code), out);
+  } else {
+    std::array<char, 16> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), "\\u{%x}", static_cast<unsigned>(code));
+    out += buffer.data();
+  }
+}
+
 }  // namespace
 
 DecodedChar utf8_decode(std::string_view text, std::size_t at) {
@@ -121,6 +160,23 @@ std::size_t utf8_length(std::string_view text) {
   std::size_t count = 0;
   for (std::size_t at = 0; at < text.size(); ++count) at += utf8_decode(text, at).bytes;
   return count;
+}
+
+std::string safe_text(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t at = 0; at < text.size();) {
+    const DecodedChar next = utf8_decode(text, at);
+    if (next.valid && is_shown(next.code)) {
+      out.append(text, at, next.bytes);
+    } else if (next.valid) {
+      spell(next.code, out);
+    } else {
+      spell_byte(static_cast<unsigned char>(text[at]), out);
+    }
+    at += next.bytes;
+  }
+  return out;
 }
 
 std::uint8_t char_class(char32_t code) {

@@ -26,6 +26,10 @@ bool utf8_valid(std::string_view text);
 // Characters, each invalid byte counting as one.
 std::size_t utf8_length(std::string_view text);
 
+// One line that changes nothing about a terminal: control characters, line ends, bytes that are no UTF-8, and
+// invisible or direction-changing characters are spelled out (\n, \x1b, \u{202e}).
+std::string safe_text(std::string_view text);
+
 // Bits of char_class().
 enum : std::uint8_t {
   kCharLetter = 1,       // L*

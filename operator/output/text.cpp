@@ -23,38 +23,6 @@ std::pair<utf8proc_int32_t, std::size_t> next_character(std::string_view text) {
   return {code, static_cast<std::size_t>(length)};
 }
 
-bool is_shown(utf8proc_int32_t code) {
-  switch (utf8proc_category(code)) {
-    case UTF8PROC_CATEGORY_CC:  // Control
-    case UTF8PROC_CATEGORY_CF:  // Format: directions, zero widths
-    case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO:
-    case UTF8PROC_CATEGORY_CN:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-      return false;
-    default:
-      return true;
-  }
-}
-
-void spell(utf8proc_int32_t code, unsigned char byte, std::string& out) {
-  char buffer[16];
-  if (code == '\n') {
-    out += "\\n";
-  } else if (code == '\t') {
-    out += "\\t";
-  } else if (code == '\r') {
-    out += "\\r";
-  } else if (code < 0x80) {  // Also -1: no character.
-    std::snprintf(buffer, sizeof buffer, "\\x%02x", code < 0 ? byte : static_cast<unsigned>(code));
-    out += buffer;
-  } else {
-    std::snprintf(buffer, sizeof buffer, "\\u{%x}", static_cast<unsigned>(code));
-    out += buffer;
-  }
-}
-
 template <class Number>
 bool read_number(std::string_view text, Number& number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -90,21 +58,6 @@ std::optional<std::int64_t> read_calendar(std::string_view text) {
 }
 
 }  // namespace
-
-std::string safe_text(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const auto [code, length] = next_character(text);
-    if (code >= 0 && is_shown(code)) {
-      out += text.substr(0, length);
-    } else {
-      spell(code, static_cast<unsigned char>(text.front()), out);
-    }
-    text.remove_prefix(length);
-  }
-  return out;
-}
 
 int text_width(std::string_view safe) {
   int width = 0;

@@ -10,14 +10,12 @@
 #include <string_view>
 
 #include "common/base/result.h"
+#include "common/text/unicode.h"
 
 namespace sluice::operate {
 
-// One line that changes nothing about the terminal: control characters, line ends, bytes that are no UTF-8,
-// and invisible or direction-changing characters are spelled out (\n, \x1b, \u{202e}).
-std::string safe_text(std::string_view text);
-
-// Columns that a safe text takes: wide characters count twice, combining ones not at all.
+// Columns that a safe text (common/text/unicode.h) takes: wide characters count twice, combining ones not at
+// all.
 int text_width(std::string_view safe);
 
 // At most `columns` wide; what was cut off is shown by an ellipsis. `safe` came from safe_text.

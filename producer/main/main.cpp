@@ -3,6 +3,7 @@
 
 #include "common/base/failpoint.h"
 #include "common/base/signals.h"
+#include "common/text/unicode.h"
 #include "producer/main/service.h"
 
 namespace {
@@ -25,7 +26,8 @@ int run(int argc, char** argv) {
   SystemRng rng;
   auto service = Service::make(std::move(config), clock, rng);
   if (!service) {
-    std::fprintf(stderr, "sluice-producer: %s\n", service.error().message.c_str());
+    // It may quote a model file.
+    std::fprintf(stderr, "sluice-producer: %s\n", safe_text(service.error().message).c_str());
     return 2;
   }
   if (const Status started = (*service)->start(); !started) {

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <ostream>
 
+#include "common/text/unicode.h"
 #include "worker/engine/native_engine.h"
 #include "worker/engine_cli/commands.h"
 
@@ -71,14 +72,14 @@ Json describe(const GgufFile& file) {
 
 void print_lines(const Json& json, std::ostream& out) {
   for (const auto& [key, value] : json.items()) {
-    out << key << ": " << (value.is_string() ? value.get<std::string>() : dump(value)) << "\n";
+    out << key << ": " << (value.is_string() ? safe_text(value.get<std::string>()) : dump(value)) << "\n";
   }
 }
 
 }  // namespace
 
 int report(const Error& error, const Io& io) {
-  io.err << "sluice-engine: " << error.message << "\n";
+  io.err << "sluice-engine: " << safe_text(error.message) << "\n";
   return 1;
 }
 
@@ -96,7 +97,8 @@ int info(const CommonOptions& options, const Io& io) {
     json["unsupported_because"] = model.error().message;
   }
   if (options.json) {
-    io.out << dump(json) << "\n";
+    // In ASCII: JSON leaves some control characters as they are.
+    io.out << json.dump(-1, ' ', true, Json::error_handler_t::replace) << "\n";
   } else {
     print_lines(json, io.out);
   }

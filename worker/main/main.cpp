@@ -3,6 +3,7 @@
 
 #include "common/base/failpoint.h"
 #include "common/base/signals.h"
+#include "common/text/unicode.h"
 #include "worker/main/engine_choice.h"
 #include "worker/main/service.h"
 
@@ -26,7 +27,8 @@ int run(int argc, char** argv) {
   SystemRng rng;
   auto engine = make_engine(config.engine, config.runner.batcher.jobs_max, clock, rng);
   if (!engine) {
-    std::fprintf(stderr, "sluice-worker: %s\n", engine.error().message.c_str());
+    // It may quote the model file.
+    std::fprintf(stderr, "sluice-worker: %s\n", safe_text(engine.error().message).c_str());
     return 2;
   }
   const auto service = Service::make(std::move(config), std::move(*engine), clock, rng);

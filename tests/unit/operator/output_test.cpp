@@ -9,40 +9,6 @@
 namespace sluice::operate {
 namespace {
 
-TEST(SafeText, SpellsOutWhateverCouldChangeTheTerminal) {
-  const std::pair<std::string, std::string> cases[] = {
-      {"plain", "plain"},
-      {"\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"},
-      {"bell\a back\b nul" + std::string(1, '\0'), "bell\\x07 back\\x08 nul\\x00"},
-      {"two\nlines\tand\r", "two\\nlines\\tand\\r"},
-      {"del\x7f", "del\\x7f"},
-      {"csi\xc2\x9b"
-       "31m",
-       "csi\\u{9b}31m"},                    // A C1 control as UTF-8.
-      {"bare \x9b csi", "bare \\x9b csi"},  // And as a byte of its own.
-      {"cut \xe2\x82", "cut \\xe2\\x82"},   // An unfinished character.
-      {"abc\xe2\x80\xae"
-       "def",
-       "abc\\u{202e}def"},  // Right to left from here.
-      {"zero\xe2\x80\x8bwidth", "zero\\u{200b}width"},
-      {"\xe2\x80\xa8", "\\u{2028}"},
-      {"Größe 汉字 😀", "Größe 汉字 😀"},
-      {"\xed\xa0\x80", "\\xed\\xa0\\x80"},  // A surrogate is no UTF-8.
-  };
-  for (const auto& [given, wanted] : cases) EXPECT_EQ(safe_text(given), wanted);
-}
-
-TEST(SafeText, NoByteBelowSpaceSurvivesAnywhere) {
-  for (int byte = 0; byte < 256; ++byte) {
-    for (const std::string& text :
-         {std::string(1, static_cast<char>(byte)), "a" + std::string(1, static_cast<char>(byte)) + "b"}) {
-      for (const char c : safe_text(text)) {
-        EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) << byte;
-      }
-    }
-  }
-}
-
 TEST(TextWidth, CountsColumns) {
   EXPECT_EQ(text_width("abc"), 3);
   EXPECT_EQ(text_width("汉字"), 4);

@@ -208,6 +208,36 @@ TEST(Info, SaysWhyAModelIsNotSupported) {
   EXPECT_NE(ran.json()["unsupported_because"].get<std::string>().find("'gemma3'"), std::string::npos);
 }
 
+TEST(Info, WhatAFileSaysOfItselfReachesTheTerminalAsText) {
+  testmodel::TemporaryFolder folder;
+  testmodel::RandomModel random;
+  random.architecture = "gem\x1b]0;ma";
+  random.metadata = [](GgufWriter& writer) {
+    (void)writer.set_string("general.name",
+                            "a\x1b[2J\r\nname: b \xC2\x9B"
+                            "1m");
+  };
+  const std::string path = folder.path("model.gguf");
+  random.write(path);
+  for (const bool json : {false, true}) {
+    const Ran ran = run("", [&](const Io& io) { return info(with_model(path, json), io); });
+    EXPECT_EQ(ran.code, 0);
+    for (const char* steering : {"\x1b", "\r", "\xC2\x9B"})
+      EXPECT_EQ(ran.out.find(steering), std::string::npos);
+    if (json) {
+      EXPECT_EQ(ran.json()["name"],
+                "a\x1b[2J\r\nname: b \xC2\x9B"
+                "1m");
+    } else {
+      EXPECT_NE(ran.out.find("name: a\\x1b[2J\\r\\nname: b \\u{9b}1m\n"), std::string::npos) << ran.out;
+    }
+  }
+  SeededRng rng(1);
+  const Ran refused = run("x", [&](const Io& io) { return generate(with_model(path, false), {}, rng, io); });
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(refused.err.find('\x1b'), std::string::npos);
+}
+
 // Cut anywhere, or with bytes changed: an error or an answer, never a crash (the sanitizers watch).
 TEST(HostileFiles, TruncatedAndSpoiltFilesAreRefusedWithAMessage) {
   std::ifstream in(kTinyModel, std::ios::binary);
