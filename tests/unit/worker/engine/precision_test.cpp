@@ -31,21 +31,21 @@ ChainModel saying(const std::string& word) {
 
 class Precision : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = new testmodel::TemporaryFolder;
+  // sluice-tiny in four bits; made when it is first asked for.
+  const std::string& fast_file() {
+    if (!fast_file_.empty()) return fast_file_;
+    fast_file_ = folder_.path("fast.gguf");
     engine_cli::QuantizeOptions options;
     options.from = kTinyModel;
-    options.to = folder_->path("fast.gguf");
+    options.to = fast_file_;
     options.type = "Q4_0";
     options.pure = true;
     options.threads = 2;
     std::istringstream in;
     std::ostringstream out, err;
-    ASSERT_EQ(engine_cli::quantize(options, false, {in, out, err}), 0) << err.str();
+    EXPECT_EQ(engine_cli::quantize(options, false, {in, out, err}), 0) << err.str();
+    return fast_file_;
   }
-  static void TearDownTestSuite() { delete folder_; }
-
-  static std::string fast_file() { return folder_->path("fast.gguf"); }
   Result<std::unique_ptr<NativeEngine>> try_open(const std::string& path, const std::string& fast,
                                                  std::size_t kv_memory_bytes = 64U << 20) {
     NativeEngineConfig config;
@@ -74,16 +74,10 @@ class Precision : public ::testing::Test {
     return made;
   }
 
-  static inline testmodel::TemporaryFolder* folder_ = nullptr;
+  testmodel::TemporaryFolder folder_;
+  std::string fast_file_;
   SeededRng rng_{5};
 };
-
-TEST_F(Precision, BothFormatsAreNamed) {
-  const auto engine = open(kTinyModel, fast_file());
-  EXPECT_EQ(engine->info().weight_type, "F16");
-  EXPECT_EQ(engine->info().fast_weight_type, "Q4_0");
-  EXPECT_EQ(open(kTinyModel)->info().fast_weight_type, "");
-}
 
 TEST_F(Precision, EachRequestIsComputedWithTheWeightsThatItAsksForWhateverItsMatesDo) {
   constexpr int kRequests = 8;
@@ -117,6 +111,8 @@ TEST_F(Precision, EachRequestIsComputedWithTheWeightsThatItAsksForWhateverItsMat
 
 TEST_F(Precision, WhatOtherWeightsComputedOfAPromptIsNotTaken) {
   const auto engine = open(kTinyModel, fast_file());
+  EXPECT_EQ(engine->info().weight_type, "F16");
+  EXPECT_EQ(engine->info().fast_weight_type, "Q4_0");
   const std::string text(400, 'a');
   const auto cached = [&](const std::string& key, bool fast) {
     GenerationRequest made = chat(*engine, key, text);
@@ -157,17 +153,18 @@ TEST_F(Precision, BothShareThePlacesAndTheRoom) {
 
 TEST_F(Precision, WithoutFasterWeightsEveryRequestIsComputedInFull) {
   const auto engine = open(kTinyModel);
+  EXPECT_EQ(engine->info().fast_weight_type, "");
   const Generation asked = run_one(*engine, request(*engine, 1, true));
   EXPECT_EQ(asked.weight_type, "F16");
   EXPECT_EQ(asked.ids, run_one(*engine, request(*engine, 1, false)).ids);
 }
 
 TEST_F(Precision, PromptsAndTextsAreThoseOfTheFirstFile) {
-  saying("f").write(folder_->path("f.gguf"));
+  saying("f").write(folder_.path("f.gguf"));
   ChainModel other = saying("u");
   other.chat_template = "{{ 'none of it' }}";
-  other.write(folder_->path("u.gguf"));
-  const auto engine = open(folder_->path("f.gguf"), folder_->path("u.gguf"));
+  other.write(folder_.path("u.gguf"));
+  const auto engine = open(folder_.path("f.gguf"), folder_.path("u.gguf"));
   GenerationRequest fast = chat(*engine, "a", "q");
   fast.fast = true;
   EXPECT_EQ(run_one(*engine, std::move(fast)).text, "u");
@@ -176,19 +173,19 @@ TEST_F(Precision, PromptsAndTextsAreThoseOfTheFirstFile) {
 
 TEST_F(Precision, AnotherModelOrVocabularyIsRefusedByName) {
   const auto message = [&](const std::string& fast) {
-    const auto engine = try_open(folder_->path("f.gguf"), fast);
+    const auto engine = try_open(folder_.path("f.gguf"), fast);
     EXPECT_FALSE(engine.has_value());
     return engine ? std::string() : engine.error().message;
   };
-  saying("f").write(folder_->path("f.gguf"));
+  saying("f").write(folder_.path("f.gguf"));
   const std::string other_model = message(kTinyModel);
   EXPECT_NE(other_model.find(kTinyModel), std::string::npos) << other_model;
   EXPECT_NE(other_model.find("f.gguf"), std::string::npos) << other_model;
   ChainModel words = saying("f");
   words.tokens[2].text = "v";
   words.next.pop_back();
-  words.write(folder_->path("v.gguf"));
-  const std::string other_words = message(folder_->path("v.gguf"));
+  words.write(folder_.path("v.gguf"));
+  const std::string other_words = message(folder_.path("v.gguf"));
   EXPECT_NE(other_words.find("vocabulary"), std::string::npos) << other_words;
   EXPECT_NE(message("/nowhere/fast.gguf").find("/nowhere/fast.gguf"), std::string::npos);
 }
