@@ -34,18 +34,24 @@ Result<std::vector<ClaimedJob>> MysqlJobStore::claim_once(std::span<const TaskRe
         "SELECT id, tenant_id, model, priority, state, generation, attempt, prompt_tokens, tokens_max, "
         "lapsed_starts, "
         "COALESCE(worker_id, ''), expire_due > UTC_TIMESTAMP(6), "
-        "TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) DIV 1000 FROM job "
+        "TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) DIV 1000, EXISTS (SELECT 1 FROM pause "
+        "WHERE "
+        "(kind = 'model' AND name = job.model) OR (kind = 'tenant' AND name = job.tenant_id)) FROM job "
         "WHERE state IN ('queued', 'running') AND id IN ");
     select.list(ids).text(" ORDER BY id FOR UPDATE");
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     std::vector<ClaimedJob> claimed;
     std::vector<std::string> starting;
+    std::vector<std::string> held_back;
     for (const Row row : rows) {
       const TaskRef& task = *wanted.at(row.text(0));
       const bool queued = row.text(4) == "queued";
       const int attempt = static_cast<int>(row.int64(6));
       if (row.int64(5) != task.generation) continue;
-      const bool to_start = queued && attempt == task.attempt && row.int64(11) != 0;
+      const bool startable = queued && attempt == task.attempt && row.int64(11) != 0;
+      const bool paused = row.int64(13) != 0;
+      if (startable && paused) held_back.push_back(task.id.value);
+      const bool to_start = startable && !paused;
       const bool ours_already = again && !queued && attempt == task.attempt + 1 && row.text(10) == worker_id;
       if (!to_start && !ours_already) continue;
       ClaimedJob job;
@@ -59,6 +65,13 @@ Result<std::vector<ClaimedJob>> MysqlJobStore::claim_once(std::span<const TaskRe
       job.queued_ms = row.int64_or(12, 0);
       claimed.push_back(std::move(job));
       if (to_start) starting.push_back(task.id.value);
+    }
+    if (!held_back.empty()) {
+      // Its message is used up: from here on it is as if it had never been published, so that it is as soon
+      // as the pause ends.
+      Sql update("UPDATE job SET publish_due = UTC_TIMESTAMP(6), published_at = NULL WHERE id IN ");
+      update.list(held_back);
+      if (auto updated = db.execute(update, deadline); !updated) return fail(updated.error());
     }
     if (claimed.empty()) return claimed;
     if (!starting.empty()) {

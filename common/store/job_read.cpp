@@ -40,7 +40,8 @@ Result<std::vector<Job>> MysqlJobStore::get_final(std::span<const JobId> ids, De
 
 Result<std::vector<Job>> MysqlJobStore::list(const JobFilter& filter, Deadline deadline) {
   Sql sql(store::kSelectJob);
-  sql.text("WHERE j.tenant_id = ?").bind(filter.tenant.value);
+  sql.text("WHERE TRUE");
+  if (!filter.tenant.empty()) sql.text(" AND j.tenant_id = ?").bind(filter.tenant.value);
   if (!filter.batch_id.empty()) sql.text(" AND j.batch_id = ?").bind(filter.batch_id.value);
   if (!filter.model.empty()) sql.text(" AND j.model = ?").bind(filter.model);
   if (filter.state) sql.text(" AND j.state = ?").bind(job_state_name(*filter.state));
@@ -72,6 +73,9 @@ Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, 
       "SELECT id, generation, attempt, TIMESTAMPDIFF(MICROSECOND, published_at, UTC_TIMESTAMP(6)) FROM job "
       "WHERE model = ? AND priority = ? AND publish_due <= UTC_TIMESTAMP(6)");
   sql.bind(model).bind(static_cast<int>(priority));
+  // Asked once, whatever the number of rows: nothing of a paused model, no row of a paused tenant.
+  sql.text(" AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?)").bind(model);
+  sql.text(" AND tenant_id NOT IN (SELECT name FROM pause WHERE kind = 'tenant')");
   if (static_cast<int>(shards.size()) < kShards) sql.text(" AND shard IN ").list(shards);
   sql.text(" ORDER BY publish_due LIMIT ?").bind(limit);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));

@@ -109,7 +109,7 @@ struct EndingResult {
 };
 
 struct JobFilter {
-  TenantId tenant;
+  TenantId tenant;    // Empty = any (for operators).
   BatchId batch_id;   // Empty = any.
   std::string model;  // Empty = any.
   std::optional<JobState> state;

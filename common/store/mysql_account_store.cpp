@@ -2,18 +2,20 @@
 
 #include <algorithm>
 
+#include "common/store/account_rows.h"
+
 namespace sluice {
 
-namespace {
+namespace store {
 
-std::string hash_of(const Secret& api_key) {
+std::string key_hash(const Secret& api_key) {
   const Sha256 hash = sha256(api_key.reveal());
   return std::string(reinterpret_cast<const char*>(hash.data()), hash.size());
 }
 
-// What is authenticated with a tenant's sealed secret, so that it can't be moved to another tenant.
-std::string seal_context(const TenantId& tenant) {
-  return "tenant.webhook_secret:" + tenant.value;
+std::string key_hint(const Secret& api_key) {
+  const std::string& key = api_key.reveal();
+  return "..." + key.substr(key.size() - std::min<std::size_t>(4, key.size()));
 }
 
 std::string scope_set(unsigned scopes) {
@@ -37,6 +39,15 @@ unsigned scopes_from(std::string_view set) {
   return scopes;
 }
 
+}  // namespace store
+
+namespace {
+
+// What is authenticated with a tenant's sealed secret, so that it can't be moved to another tenant.
+std::string seal_context(const TenantId& tenant) {
+  return "tenant.webhook_secret:" + tenant.value;
+}
+
 Status without_count(Result<std::uint64_t> done) {
   if (!done) return fail(std::move(done).error());
   return {};
@@ -45,13 +56,13 @@ Status without_count(Result<std::uint64_t> done) {
 }  // namespace
 
 Result<Principal> MysqlAccountStore::find_key(const Secret& api_key, Deadline deadline) {
-  const std::string hash = hash_of(api_key);
+  const std::string hash = store::key_hash(api_key);
   Sql sql("SELECT tenant_id, scopes, hint, name FROM api_key WHERE key_hash = ? AND revoked_at IS NULL");
   sql.bind(SqlBytes{hash});
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   if (rows.empty()) return fail(ErrorCode::kNotFound, "no such API key");
   const Row row = rows.front();
-  return Principal{TenantId{row.str(0)}, scopes_from(row.text(1)), row.str(2), row.str(3)};
+  return Principal{TenantId{row.str(0)}, store::scopes_from(row.text(1)), row.str(2), row.str(3)};
 }
 
 Result<Secret> MysqlAccountStore::webhook_secret(const TenantId& tenant, Deadline deadline) {
@@ -78,15 +89,14 @@ Status MysqlAccountStore::put_tenant(const TenantId& tenant, std::string_view na
 
 Status MysqlAccountStore::put_key(const TenantId& tenant, std::string_view name, const Secret& api_key,
                                   unsigned scopes, Deadline deadline) {
-  const std::string& key = api_key.reveal();
-  const std::string hash = hash_of(api_key);
+  const std::string hash = store::key_hash(api_key);
   Sql sql(
       "INSERT INTO api_key (key_hash, tenant_id, name, hint, scopes, created_at) "
       "VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(6)) "
       "ON DUPLICATE KEY UPDATE tenant_id = VALUES(tenant_id), name = VALUES(name), scopes = VALUES(scopes)");
   sql.bind(SqlBytes{hash}).bind(tenant.value).bind(name);
-  sql.bind("..." + key.substr(key.size() - std::min<std::size_t>(4, key.size())));
-  sql.bind(scope_set(scopes));
+  sql.bind(store::key_hint(api_key));
+  sql.bind(store::scope_set(scopes));
   return without_count(pool_.execute(sql, deadline));
 }
 

@@ -153,7 +153,7 @@ Result<std::vector<Job>> FakeJobStore::list(const JobFilter& filter, Deadline) {
   std::vector<Job> jobs;
   for (auto at = rows_.rbegin(); at != rows_.rend(); ++at) {
     const Job& job = at->second.job;
-    if (job.tenant != filter.tenant) continue;
+    if (!filter.tenant.empty() && job.tenant != filter.tenant) continue;
     if (!filter.batch_id.empty() && job.batch_id != filter.batch_id) continue;
     if (!filter.model.empty() && job.model != filter.model) continue;
     if (filter.state && job.state != *filter.state) continue;
@@ -196,7 +196,7 @@ Result<std::vector<DueTask>> FakeJobStore::due_tasks(const std::string& model, P
   std::vector<const Row*> due;
   for (const auto& [id, row] : rows_) {
     if (row.publish_due_us < 0 || row.publish_due_us > now_us()) continue;
-    if (row.job.model != model || row.job.priority != priority) continue;
+    if (row.job.model != model || row.job.priority != priority || is_paused(row.job)) continue;
     if (std::find(shards.begin(), shards.end(), row.shard) == shards.end()) continue;
     due.push_back(&row);
   }
@@ -238,6 +238,11 @@ Result<std::vector<ClaimedJob>> FakeJobStore::claim(std::span<const TaskRef> tas
     Row& row = found->second;
     if (row.job.state != JobState::kQueued || row.job.generation != task.generation ||
         row.job.attempt != task.attempt || row.job.expires_us <= now_us()) {
+      continue;
+    }
+    if (is_paused(row.job)) {
+      row.publish_due_us = now_us();
+      row.published_us = -1;
       continue;
     }
     row.job.state = JobState::kRunning;

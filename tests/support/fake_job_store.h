@@ -13,6 +13,7 @@
 #include "common/store/audit_store.h"
 #include "common/store/dead_letter_store.h"
 #include "common/store/event_store.h"
+#include "common/store/fleet_store.h"
 #include "common/store/job_store.h"
 #include "common/store/operation_store.h"
 
@@ -22,7 +23,8 @@ class FakeJobStore final : public JobStore,
                            public EventStore,
                            public DeadLetterStore,
                            public OperationStore,
-                           public AuditStore {
+                           public AuditStore,
+                           public FleetStore {
  public:
   // Both must outlive the store.
   FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}, OperationRules operations = {})
@@ -73,6 +75,18 @@ class FakeJobStore final : public JobStore,
   Result<Operation> continue_operation(const OperationId& id, const Actor& actor, Deadline deadline) override;
   Result<Operation> cancel_operation(const OperationId& id, const Actor& actor, Deadline deadline) override;
   Result<OperationStep> step_operation(Deadline deadline) override;
+
+  // fake_fleet.cpp
+  Result<Pause> set_pause(const Pause& pause, Deadline deadline) override;
+  Status resume(PauseKind kind, const std::string& name, const Actor& actor, Deadline deadline) override;
+  Result<std::vector<Pause>> list_pauses(Deadline deadline) override;
+  Result<bool> beat(const WorkerBeat& beat, Deadline deadline) override;
+  Status forget_worker(const std::string& id, Deadline deadline) override;
+  Result<std::vector<WorkerInfo>> list_workers(Deadline deadline) override;
+  Result<WorkerInfo> set_draining(const std::string& id, bool draining, const Actor& actor,
+                                  Deadline deadline) override;
+  Result<std::vector<WaitingJobs>> waiting_jobs(Deadline deadline) override;
+  Result<Overview> overview(Deadline deadline) override;
 
   Status record(AuditEntry entry, Deadline deadline) override;
   Result<std::vector<AuditEntry>> list_audit(const AuditFilter& filter, Deadline deadline) override;
@@ -138,6 +152,7 @@ class FakeJobStore final : public JobStore,
   std::optional<DeadLetterDetail> detail(const JobId& id) REQUIRES(mutex_);
   void write_audit(const Actor& actor, std::string action, std::string target, std::string filter_json,
                    std::int64_t count) REQUIRES(mutex_);
+  bool is_paused(const Job& job) const REQUIRES(mutex_);
   Result<Operation> change_state(const OperationId& id, OperationState to, const Actor& actor);
   void redrive(LetterRow& letter, Row& row, const Operation& operation) REQUIRES(mutex_);
 
@@ -152,6 +167,8 @@ class FakeJobStore final : public JobStore,
       GUARDED_BY(mutex_);  // By job, generation.
   std::map<std::string, OperationRow> operations_ GUARDED_BY(mutex_);
   std::vector<AuditEntry> audit_ GUARDED_BY(mutex_);
+  std::map<std::pair<PauseKind, std::string>, Pause> pauses_ GUARDED_BY(mutex_);
+  std::map<std::string, WorkerInfo> workers_ GUARDED_BY(mutex_);
   std::map<std::string, std::deque<Fault>> faults_ GUARDED_BY(mutex_);
   std::map<std::string, int> calls_ GUARDED_BY(mutex_);
   std::vector<std::string> refused_ GUARDED_BY(mutex_);

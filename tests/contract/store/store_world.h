@@ -11,6 +11,7 @@
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
+#include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_operation_store.h"
 #include "tests/support/fake_job_store.h"
@@ -30,6 +31,7 @@ class World {
   virtual DeadLetterStore& letters() = 0;
   virtual OperationStore& operations() = 0;
   virtual AuditStore& audit() = 0;
+  virtual FleetStore& fleet() = 0;
   virtual void advance(std::chrono::milliseconds by) = 0;
   virtual Clock& clock() = 0;
 };
@@ -41,6 +43,7 @@ class FakeWorld final : public World {
   DeadLetterStore& letters() override { return store_; }
   OperationStore& operations() override { return store_; }
   AuditStore& audit() override { return store_; }
+  FleetStore& fleet() override { return store_; }
   void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
   Clock& clock() override { return clock_; }
 
@@ -60,7 +63,8 @@ class MysqlWorld final : public World {
         events_(database.pool(), JobRules{}.republish_after),
         letters_(database.pool(), ids_, JobRules{}),
         operations_(database.pool(), ids_, JobRules{}, OperationRules{}),
-        audit_(database.pool(), ids_) {
+        audit_(database.pool(), ids_),
+        fleet_(database.pool(), ids_) {
     database.clear_jobs();
   }
   JobStore& jobs() override { return jobs_; }
@@ -68,6 +72,7 @@ class MysqlWorld final : public World {
   DeadLetterStore& letters() override { return letters_; }
   OperationStore& operations() override { return operations_; }
   AuditStore& audit() override { return audit_; }
+  FleetStore& fleet() override { return fleet_; }
   // The server's clock can't be moved, so everything it has written moves into the past instead.
   void advance(std::chrono::milliseconds by) override {
     const std::string back = " - INTERVAL " + std::to_string(by.count() * 1000) + " MICROSECOND";
@@ -80,6 +85,7 @@ class MysqlWorld final : public World {
                       moved("copy_due"));
     database_.execute("UPDATE operation SET " + moved("step_due") + ", " + moved("created_at") + ", " +
                       moved("finished_at"));
+    database_.execute("UPDATE worker SET " + moved("seen_at"));
   }
   Clock& clock() override { return database_.clock(); }
 
@@ -91,6 +97,7 @@ class MysqlWorld final : public World {
   MysqlDeadLetterStore letters_;
   MysqlOperationStore operations_;
   MysqlAuditStore audit_;
+  MysqlFleetStore fleet_;
 };
 
 template <class T>
