@@ -59,9 +59,14 @@ void Intake::drain() {
   loop_.wake();
 }
 
+void Intake::hold(bool holding) {
+  holding_ = holding;
+  loop_.wake();
+}
+
 Duration Intake::run_once() {
   receive();
-  if (draining_) {
+  if (draining_ || holding_) {
     give_back_all();
     return kIdle;
   }

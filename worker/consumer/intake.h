@@ -63,6 +63,8 @@ class Intake {
   void wake() { loop_.wake(); }
   // From here on nothing is claimed, and what comes is given back to its queue.
   void drain();
+  // The same until it is taken back.
+  void hold(bool holding);
 
   // One round of the loop. Returns the longest pause until the next.
   Duration run_once();
@@ -103,6 +105,7 @@ class Intake {
   Mutex mutex_;
   std::vector<Received> inbox_ GUARDED_BY(mutex_);
   std::atomic<bool> draining_{false};
+  std::atomic<bool> holding_{false};
 
   // The loop's own.
   Lanes lanes_;

@@ -112,6 +112,20 @@ void JobRunner::start() {
   lease_keeper_.start();
 }
 
+void JobRunner::set_draining(bool draining) {
+  if (draining == draining_ || ended_) return;
+  draining_ = draining;
+  metrics_.draining.set(draining ? 1 : 0);
+  log_.info(draining ? "taking_nothing_new" : "taking_jobs_again", {{"held_jobs", held_.size()}});
+  if (draining) {
+    source_.pause();
+    intake_.hold(true);
+  } else {
+    intake_.hold(false);
+    source_.resume();
+  }
+}
+
 bool JobRunner::drain() {
   if (ended_) return true;
   log_.info("drain_began", {{"held_jobs", held_.size()}});

@@ -4,8 +4,8 @@
 //   deliver() → Intake → Batcher (engine thread) → Completer
 //                  LeaseKeeper and QueueWatch beside them
 //
-// Safe for concurrent use, but start, drain and stop are for one owner. Everything given to the constructor
-// must outlive it.
+// Safe for concurrent use, but start, drain and stop are for one owner, and set_draining for one thread.
+// Everything given to the constructor must outlive it.
 #pragma once
 
 #include <chrono>
@@ -55,6 +55,9 @@ class JobRunner {
   // At most as many unacked at a time as the source prefetches.
   void deliver(Priority lane, Delivery&& delivery) { intake_.deliver(lane, std::move(delivery)); }
 
+  // While `draining`, what is claimed goes on to its end and nothing is taken besides. Not beside drain().
+  void set_draining(bool draining);
+
   // Takes no new work, gives back what has not started, lets what runs finish until `drain_timeout`, gives
   // the rest back, writes all endings, and ends the threads. False: some endings could not be written; their
   // leases lapse.
@@ -63,6 +66,7 @@ class JobRunner {
   void stop();
 
   std::size_t held() const { return held_.size(); }
+  const WorkerMetrics& metrics() const { return metrics_; }
 
  private:
   const JobRunnerConfig config_;
@@ -77,6 +81,7 @@ class JobRunner {
   Intake intake_;
   LeaseKeeper lease_keeper_;
   const bool has_choice_;  // The engine holds faster weights, too.
+  bool draining_ = false;
   bool ended_ = false;
 };
 

@@ -43,6 +43,7 @@ WorkerMetrics WorkerMetrics::make(metrics::Registry& registry) {
   m.queue_deep = registry.gauge("sluice_worker_queue_deep",
                                 "1 while jobs of adaptive precision are computed with the faster weights");
   m.held_jobs = registry.gauge("sluice_worker_held_jobs", "Jobs that this worker holds a lease for");
+  m.draining = registry.gauge("sluice_worker_draining", "1 while an operator has it take nothing new");
   return m;
 }
 

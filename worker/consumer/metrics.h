@@ -18,7 +18,7 @@ struct WorkerMetrics {
   metrics::Counter isolated;    // Starts that had the engine to themselves.
   metrics::Counter lost_leases;
   metrics::Counter redis_errors;
-  metrics::CounterFamily store_errors;  // {call}: claim, finish, heartbeat, count.
+  metrics::CounterFamily store_errors;  // {call}: claim, finish, heartbeat, presence, count.
   metrics::Histogram queue_wait_seconds;
   metrics::Histogram place_wait_seconds;
   metrics::Histogram job_seconds;
@@ -30,6 +30,7 @@ struct WorkerMetrics {
   metrics::Gauge held_jobs;
   metrics::CounterFamily answers;  // {precision}: of the weights.
   metrics::Gauge queue_deep;       // 1 while jobs that allow it go to the faster weights.
+  metrics::Gauge draining;
 };
 
 }  // namespace sluice::worker

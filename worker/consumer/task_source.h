@@ -20,6 +20,8 @@ class TaskSource {
   virtual void reject(const DeliveryTag& tag) = 0;
   // No new deliveries from now on; those under way stay valid.
   virtual void pause() = 0;
+  // Deliveries again.
+  virtual void resume() = 0;
 };
 
 }  // namespace sluice::worker

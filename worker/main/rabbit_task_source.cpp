@@ -27,6 +27,7 @@ RabbitTaskSource::RabbitTaskSource(const RabbitmqConfig& config, const std::stri
                                    OnTask on_task, Clock& clock, Rng& rng, const Log& log)
     : queues_{task_queue_name(model, kLanes[0]), task_queue_name(model, kLanes[1]),
               task_queue_name(model, kLanes[2])},
+      prefetch_(prefetch),
       on_task_(std::move(on_task)),
       consumer_(
           config, subscriptions(model, prefetch),
@@ -34,6 +35,10 @@ RabbitTaskSource::RabbitTaskSource(const RabbitmqConfig& config, const std::stri
 
 void RabbitTaskSource::pause() {
   for (const std::string& queue : queues_) consumer_.set_prefetch(queue, 0);
+}
+
+void RabbitTaskSource::resume() {
+  for (const std::string& queue : queues_) consumer_.set_prefetch(queue, prefetch_);
 }
 
 void RabbitTaskSource::on_delivery(Delivery&& delivery) {

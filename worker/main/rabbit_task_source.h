@@ -31,11 +31,13 @@ class RabbitTaskSource final : public TaskSource {
   void give_back(const DeliveryTag& tag) override { consumer_.reject(tag, true); }
   void reject(const DeliveryTag& tag) override { consumer_.reject(tag, false); }
   void pause() override;
+  void resume() override;
 
  private:
   void on_delivery(Delivery&& delivery);
 
   const std::array<std::string, kPriorities> queues_;  // In the order of Priority.
+  const int prefetch_;
   const OnTask on_task_;
   Consumer consumer_;
 };

@@ -6,7 +6,9 @@
 #include "common/http/server.h"
 #include "common/http/service_endpoints.h"
 #include "common/migrations/migrator.h"
+#include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
+#include "worker/consumer/presence.h"
 #include "worker/main/rabbit_task_source.h"
 #include "worker/main/redis_result_cache.h"
 
@@ -28,12 +30,14 @@ class RealService final : public Service {
         mysql_(config_.mysql, clock, rng, log_),
         redis_(config_.redis, clock, rng, log_),
         store_(mysql_, ids_, config_.rules),
+        fleet_(mysql_, ids_),
         cache_(redis_),
         source_(
             config_.rabbitmq, engine_->info().model, prefetch(),
             [this](Priority lane, Delivery&& delivery) { runner_.deliver(lane, std::move(delivery)); }, clock,
             rng, log_),
         runner_(runner_config(), worker_id_, store_, *engine_, source_, cache_, clock, rng, log_, registry_),
+        presence_({}, self(), fleet_, runner_, clock, log_),
         http_(config_.http, router(), registry_, clock, rng) {
     const EngineInfo& info = engine_->info();
     registry_
@@ -52,6 +56,7 @@ class RealService final : public Service {
     SLUICE_TRY(http_.start());
     runner_.start();
     source_.start();
+    presence_.start();
     const EngineInfo& info = engine_->info();
     log_.info("started", {{"http_port", http_.port()},
                           {"engine", info.engine},
@@ -71,13 +76,20 @@ class RealService final : public Service {
 
   void stop() override {
     if (stopping_.exchange(true)) return;
+    presence_.stop();
     runner_.drain();
     source_.stop();  // After the drain: it sends the acks of what ended.
+    presence_.sign_off();
     http_.stop();
     log_.info("stopped");
   }
 
  private:
+  WorkerBeat self() const {
+    const EngineInfo& info = engine_->info();
+    return {worker_id_, info.model, info.engine, SLUICE_VERSION, config_.runner.batcher.jobs_max, 0};
+  }
+
   int prefetch() const {
     return config_.prefetch > 0 ? config_.prefetch : 2 * config_.runner.batcher.jobs_max;
   }
@@ -122,9 +134,11 @@ class RealService final : public Service {
   MysqlPool mysql_;
   RedisPool redis_;
   MysqlJobStore store_;
+  MysqlFleetStore fleet_;
   RedisResultCache cache_;
   RabbitTaskSource source_;
   JobRunner runner_;
+  Presence presence_;
   http::Server http_;
   std::atomic<bool> stopping_{false};
 };

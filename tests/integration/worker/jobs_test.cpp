@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/rabbitmq/topology.h"
+#include "common/store/mysql_fleet_store.h"
 #include "common/store/task_message.h"
 #include "tests/integration/worker/world.h"
 
@@ -154,6 +155,38 @@ TEST_F(Jobs, ThatRunAtAStopFinishAndTheOthersAreGivenBackUnharmed) {
   EXPECT_EQ(in_state(JobState::kQueued), 20);
   EXPECT_EQ(number("SELECT SUM(attempt - attempts_forgiven) FROM job WHERE state = 'queued'"), 0);
   EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE lapsed_starts > 0"), 0);
+}
+
+TEST_F(Jobs, OfADrainedWorkerFinishThereAndNewOnesRunElsewhere) {
+  MysqlFleetStore fleet(database_->pool(), *ids_);
+  const auto slow = submit(2, fault(RequestFaultKind::kSlow, 1, 3'000));
+  const auto drained = start_worker();
+  start_loops();
+  ASSERT_TRUE(wait_state(slow, JobState::kRunning));
+  const auto workers = fleet.list_workers(soon());
+  ASSERT_EQ(workers->size(), 1U);
+  const std::string id = workers->front().beat.id;
+  EXPECT_EQ(workers->front().beat.engine, "echo");
+  ASSERT_TRUE(fleet.set_draining(id, true, Actor{TenantId{"ops"}, "night"}, soon()));
+  ASSERT_TRUE(eventually([&] { return drained->metric("sluice_worker_draining") == 1; }));
+  const auto held_back = submit(5);
+  ASSERT_TRUE(wait_state(slow, JobState::kSucceeded));
+  // Their messages wait at the broker, untouched.
+  ASSERT_TRUE(eventually([&] { return messages(task_queue_name("echo", Priority::kNormal)) >= 5; }));
+  EXPECT_EQ(in_state(JobState::kQueued), 5);
+  ASSERT_TRUE(eventually([&] { return fleet.list_workers(soon())->front().beat.held_jobs == 0; }));
+
+  auto other = start_worker();
+  ASSERT_TRUE(wait_state(held_back, JobState::kSucceeded));
+  EXPECT_EQ(drained->metric("sluice_worker_jobs_total{outcome=\"succeeded\"}"), 2);
+  other->signal(SIGTERM);
+  EXPECT_EQ(other->wait_end(15s), 0);
+  EXPECT_EQ(fleet.list_workers(soon())->size(), 1U) << "a worker that stops signs off";
+
+  ASSERT_TRUE(fleet.set_draining(id, false, Actor{TenantId{"ops"}, "night"}, soon()));
+  const auto again = submit(3);
+  ASSERT_TRUE(wait_state(again, JobState::kSucceeded));
+  expect_ended_once(slow, JobState::kSucceeded);
 }
 
 TEST_F(Jobs, ThatRunForTooLongAtAStopAreReleasedAndRunElsewhere) {

@@ -75,6 +75,7 @@ class FakeSource final : public TaskSource {
   void give_back(const DeliveryTag& tag) override { journal_.add("give_back:" + std::to_string(tag.number)); }
   void reject(const DeliveryTag& tag) override { journal_.add("reject:" + std::to_string(tag.number)); }
   void pause() override { journal_.add("pause"); }
+  void resume() override { journal_.add("resume"); }
 
  private:
   Journal& journal_;
