@@ -17,10 +17,13 @@
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
+#include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
+#include "common/store/mysql_key_store.h"
 #include "common/store/mysql_operation_store.h"
 #include "common/store/mysql_shard_leases.h"
 #include "producer/admin/dead_letter_api.h"
+#include "producer/admin/fleet_api.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
@@ -60,6 +63,8 @@ class RealService final : public Service {
         letters_(mysql_, ids_, config_.rules),
         operations_(mysql_, ids_, config_.rules, config_.operations),
         audit_(mysql_, ids_),
+        fleet_(mysql_, ids_),
+        keys_(mysql_, ids_),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
         control_(config_.rabbitmq, clock),
         broker_(publisher_, control_),
@@ -97,6 +102,9 @@ class RealService final : public Service {
             {letters_, operations_, audit_, authenticator_, models_, ids_, clock, config_.operations,
              [this] { operation_runner_.wake(); }, [this] { dispatcher_.wake(); }},
             config_.api.call_timeout),
+        fleet_api_({fleet_, jobs_, keys_, broker_, authenticator_, models_, clock, rng, config_.region,
+                    [this] { dispatcher_.wake(); }},
+                   config_.api.call_timeout),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -152,6 +160,7 @@ class RealService final : public Service {
     http::Router router;
     api_.add_routes(router);
     dead_letter_api_.add_routes(router);
+    fleet_api_.add_routes(router);
     const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
     std::vector<http::ReadyCheck> checks;
     checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
@@ -188,6 +197,8 @@ class RealService final : public Service {
   MysqlDeadLetterStore letters_;
   MysqlOperationStore operations_;
   MysqlAuditStore audit_;
+  MysqlFleetStore fleet_;
+  MysqlKeyStore keys_;
   Publisher publisher_;
   BrokerControl control_;
   RabbitBroker broker_;
@@ -206,6 +217,7 @@ class RealService final : public Service {
   Authenticator authenticator_;
   JobApi api_;
   DeadLetterApi dead_letter_api_;
+  FleetApi fleet_api_;
   http::Server http_;
   bool stopped_ = false;
 };
