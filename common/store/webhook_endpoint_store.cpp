@@ -1,0 +1,201 @@
+#include "common/store/webhook_endpoint_store.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "common/store/job_rows.h"
+#include "common/store/webhook_events.h"
+
+namespace sluice {
+
+namespace {
+
+constexpr const char* kSelect =
+    "SELECT id, tenant_id, url, description, events, state, disabled_reason, " SLUICE_MICROS(
+        "created_at") ", " SLUICE_MICROS("disabled_at") ", " SLUICE_MICROS("failing_since") ", "
+    "IF(secret_old_until > UTC_TIMESTAMP(6), " SLUICE_MICROS("secret_old_until") ", 0) FROM webhook_endpoint ";
+
+WebhookEndpoint read(const Row& row) {
+  WebhookEndpoint endpoint;
+  endpoint.id.value = row.str(0);
+  endpoint.tenant.value = row.str(1);
+  endpoint.url = row.str(2);
+  endpoint.description = row.str(3);
+  endpoint.events = row.str(4);
+  endpoint.enabled = row.text(5) == "enabled";
+  endpoint.disabled_reason = row.str_or(6, "");
+  endpoint.created_us = row.int64(7);
+  endpoint.disabled_us = row.int64(8);
+  endpoint.failing_since_us = row.int64(9);
+  endpoint.old_secret_until_us = row.int64(10);
+  return endpoint;
+}
+
+Error no_such(const WebhookEndpointId& id) {
+  return {ErrorCode::kNotFound, "no webhook endpoint with id " + id.value};
+}
+
+// What is authenticated with a sealed secret, so that it can't be moved to another endpoint.
+std::string seal_context(const WebhookEndpointId& id) {
+  return "webhook_endpoint.secret:" + id.value;
+}
+
+// Locks the row; the endpoint as it is.
+Result<WebhookEndpoint> lock(MysqlConnection& db, const TenantId& tenant, const WebhookEndpointId& id,
+                             Deadline deadline) {
+  Sql sql(kSelect);
+  sql.text("WHERE id = ? AND tenant_id = ? FOR UPDATE").bind(id.value).bind(tenant.value);
+  SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
+  if (rows.empty()) return fail(no_such(id));
+  return read(rows.front());
+}
+
+}  // namespace
+
+Secret make_webhook_secret(Rng& rng) {
+  std::array<std::uint8_t, 32> bytes{};
+  rng.fill(bytes);
+  return Secret("whsec_" +
+                base64_encode(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
+}
+
+Result<std::string> WebhookEndpointStore::seal(const WebhookEndpointId& id, const Secret& secret) {
+  if (!sealer_) return fail(ErrorCode::kInternal, "no master key: this service seals no secrets");
+  return sealer_->seal(secret, seal_context(id), rng_);
+}
+
+Result<WebhookEndpoint> WebhookEndpointStore::create(const WebhookEndpoint& endpoint, const Secret& secret,
+                                                     Deadline deadline) {
+  SLUICE_ASSIGN(const std::string sealed, seal(endpoint.id, secret));
+  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+    // The tenant's row orders those who count at the same time.
+    SLUICE_TRY(
+        db.query(Sql("SELECT id FROM tenant WHERE id = ? FOR UPDATE").bind(endpoint.tenant.value), deadline));
+    Sql count("SELECT COUNT(*), COALESCE(SUM(id = ?), 0) FROM webhook_endpoint WHERE tenant_id = ?");
+    SLUICE_ASSIGN(const Rows there,
+                  db.query(count.bind(endpoint.id.value).bind(endpoint.tenant.value), deadline));
+    if (there.front().int64(1) > 0) return true;  // Repeated after a COMMIT whose answer was lost.
+    if (there.front().int64(0) >= kEndpointsMax) return false;
+    Sql sql(
+        "INSERT INTO webhook_endpoint (id, shard, tenant_id, url, description, events, state, "
+        "secret_sealed, created_at) VALUES (?, ?, ?, ?, ?, ?, 'enabled', ?, UTC_TIMESTAMP(6))");
+    sql.bind(endpoint.id.value).bind(shard_of_tenant(endpoint.tenant)).bind(endpoint.tenant.value);
+    sql.bind(endpoint.url).bind(endpoint.description).bind(endpoint.events).bind(SqlBytes{sealed});
+    SLUICE_TRY(db.execute(sql, deadline));
+    return true;
+  });
+  if (!done) return fail(done.error());
+  if (!*done) return fail(ErrorCode::kExhausted, "the tenant has too many endpoints");
+  return get(endpoint.tenant, endpoint.id, deadline);
+}
+
+Result<WebhookEndpoint> WebhookEndpointStore::get(const TenantId& tenant, const WebhookEndpointId& id,
+                                                  Deadline deadline) {
+  Sql sql(kSelect);
+  sql.text("WHERE id = ? AND tenant_id = ?").bind(id.value).bind(tenant.value);
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  if (rows.empty()) return fail(no_such(id));
+  return read(rows.front());
+}
+
+Result<std::vector<WebhookEndpoint>> WebhookEndpointStore::list(const TenantId& tenant,
+                                                                const WebhookEndpointId& after, int limit,
+                                                                Deadline deadline) {
+  Sql sql(kSelect);
+  sql.text("WHERE tenant_id = ? ").bind(tenant.value);
+  if (!after.empty()) sql.text("AND id < ? ").bind(after.value);
+  sql.text("ORDER BY id DESC LIMIT ?").bind(limit);
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  std::vector<WebhookEndpoint> endpoints;
+  for (const Row row : rows) endpoints.push_back(read(row));
+  return endpoints;
+}
+
+Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, const WebhookEndpointId& id,
+                                                     const EndpointChanges& changes, Deadline deadline) {
+  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+    SLUICE_ASSIGN(const WebhookEndpoint now, lock(db, tenant, id, deadline));
+    Sql sql("UPDATE webhook_endpoint SET url = ?, description = ?, events = ?");
+    sql.bind(changes.url.value_or(now.url)).bind(changes.description.value_or(now.description));
+    sql.bind(changes.events.value_or(now.events));
+    if (changes.enabled && *changes.enabled && !now.enabled) {
+      sql.text(", state = 'enabled', disabled_reason = NULL, disabled_at = NULL, failing_since = NULL");
+    } else if (changes.enabled && !*changes.enabled && now.enabled) {
+      sql.text(", state = 'disabled', disabled_reason = 'request', disabled_at = UTC_TIMESTAMP(6)");
+    }
+    SLUICE_TRY(db.execute(sql.text(" WHERE id = ?").bind(id.value), deadline));
+    // What still waits goes where the endpoint is now.
+    if (changes.url && *changes.url != now.url) {
+      Sql move("UPDATE delivery SET url = ? WHERE endpoint_id = ? AND state = 'pending'");
+      SLUICE_TRY(db.execute(move.bind(*changes.url).bind(id.value), deadline));
+    }
+    return true;
+  });
+  if (!done) return fail(done.error());
+  return get(tenant, id, deadline);
+}
+
+Status WebhookEndpointStore::remove(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline) {
+  Sql sql("DELETE FROM webhook_endpoint WHERE id = ? AND tenant_id = ?");
+  SLUICE_ASSIGN(const auto removed, pool_.execute(sql.bind(id.value).bind(tenant.value), deadline));
+  if (removed == 0) return fail(no_such(id));
+  return {};
+}
+
+Result<WebhookEndpoint> WebhookEndpointStore::rotate(const TenantId& tenant, const WebhookEndpointId& id,
+                                                     const Secret& secret, std::chrono::seconds overlap,
+                                                     Deadline deadline) {
+  SLUICE_ASSIGN(const std::string sealed, seal(id, secret));
+  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+    SLUICE_ASSIGN([[maybe_unused]] const WebhookEndpoint now, lock(db, tenant, id, deadline));
+    Sql current("SELECT secret_sealed FROM webhook_endpoint WHERE id = ?");
+    SLUICE_ASSIGN(const Rows rows, db.query(current.bind(id.value), deadline));
+    // Repeated after a COMMIT whose answer was lost: another rotation would end the secret before it.
+    const auto signing = sealer_->open(rows.front().text(0), seal_context(id));
+    if (signing && signing->reveal() == secret.reveal()) return true;
+    Sql sql("UPDATE webhook_endpoint SET ");
+    if (overlap.count() > 0) {
+      sql.text("secret_old_sealed = secret_sealed, secret_old_until = UTC_TIMESTAMP(6) + INTERVAL ? SECOND, ")
+          .bind(overlap.count());
+    } else {
+      sql.text("secret_old_sealed = NULL, secret_old_until = NULL, ");
+    }
+    sql.text("secret_sealed = ? WHERE id = ?");
+    sql.bind(SqlBytes{sealed}).bind(id.value);
+    SLUICE_TRY(db.execute(sql, deadline));
+    return true;
+  });
+  if (!done) return fail(done.error());
+  return get(tenant, id, deadline);
+}
+
+Result<DeliveryId> WebhookEndpointStore::send_test(const TenantId& tenant, const WebhookEndpointId& id,
+                                                   Deadline deadline) {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<DeliveryId> {
+    SLUICE_ASSIGN(const WebhookEndpoint endpoint, lock(db, tenant, id, deadline));
+    if (!endpoint.enabled) return fail(ErrorCode::kConflict, "the endpoint is disabled");
+    const EndpointTarget target{id, endpoint.url};
+    SLUICE_ASSIGN(const std::vector<DeliveryId> posted,
+                  post_endpoint_event(db, ids_, tenant, std::span(&target, 1), kEndpointTestEvent,
+                                      {{"id", id.value}, {"object", "webhook_endpoint"}}, deadline));
+    return posted.front();
+  });
+}
+
+Result<std::vector<Secret>> WebhookEndpointStore::secrets(const WebhookEndpointId& id, Deadline deadline) {
+  if (!sealer_) return fail(ErrorCode::kInternal, "no master key: this service opens no secrets");
+  Sql sql(
+      "SELECT secret_sealed, IF(secret_old_until > UTC_TIMESTAMP(6), secret_old_sealed, NULL) "
+      "FROM webhook_endpoint WHERE id = ?");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id.value), deadline));
+  if (rows.empty()) return fail(no_such(id));
+  std::vector<Secret> opened;
+  for (std::size_t column = 0; column < 2; ++column) {
+    if (rows.front().is_null(column)) continue;
+    SLUICE_ASSIGN(Secret secret, sealer_->open(rows.front().text(column), seal_context(id)));
+    opened.push_back(std::move(secret));
+  }
+  return opened;
+}
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+// Webhook endpoints that tenants registered, and their secrets. Safe for concurrent use. Errors as in
+// job_store.h, and kNotFound: there is no such endpoint, or it is another tenant's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/rng.h"
+#include "common/base/secret.h"
+#include "common/crypto/crypto.h"
+#include "common/ids/ids.h"
+#include "common/ids/webhook_endpoint_id.h"
+#include "common/mysql/mysql.h"
+
+namespace sluice {
+
+inline constexpr int kEndpointsMax = 50;  // Of one tenant: each costs a delivery for each of its events.
+
+struct WebhookEndpoint {
+  WebhookEndpointId id;
+  TenantId tenant;
+  std::string url;
+  std::string description;
+  std::string events;  // Types parted by commas, or "*".
+  bool enabled = true;
+  std::string disabled_reason;  // "request", "gone" (it said 410), "failing"; empty while enabled.
+  // Microseconds since 1970; 0: not.
+  std::int64_t created_us = 0;
+  std::int64_t disabled_us = 0;
+  std::int64_t failing_since_us = 0;
+  std::int64_t old_secret_until_us = 0;  // Until then the secret before signs too.
+};
+
+// What is to be changed; an empty optional leaves it as it is.
+struct EndpointChanges {
+  std::optional<std::string> url;
+  std::optional<std::string> description;
+  std::optional<std::string> events;
+  std::optional<bool> enabled;
+};
+
+// For who only signs.
+class EndpointSecrets {
+ public:
+  virtual ~EndpointSecrets() = default;
+  // `whsec_…`, the newest first.
+  virtual Result<std::vector<Secret>> secrets(const WebhookEndpointId& id, Deadline deadline) = 0;
+};
+
+class WebhookEndpointStore final : public EndpointSecrets {
+ public:
+  // References must outlive the store. Without a `sealer` everything that needs a secret fails with
+  // kInternal.
+  WebhookEndpointStore(MysqlPool& pool, IdMaker& ids, Rng& rng, std::optional<Sealer> sealer)
+      : pool_(pool), ids_(ids), rng_(rng), sealer_(std::move(sealer)) {}
+
+  bool can_seal() const { return sealer_.has_value(); }
+  // kExhausted: the tenant has kEndpointsMax. `endpoint` has id, tenant, url, description and events.
+  Result<WebhookEndpoint> create(const WebhookEndpoint& endpoint, const Secret& secret, Deadline deadline);
+  Result<WebhookEndpoint> get(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
+  // Newest first, after `after` if it is not empty.
+  Result<std::vector<WebhookEndpoint>> list(const TenantId& tenant, const WebhookEndpointId& after, int limit,
+                                            Deadline deadline);
+  // Enabling forgets that it failed.
+  Result<WebhookEndpoint> update(const TenantId& tenant, const WebhookEndpointId& id,
+                                 const EndpointChanges& changes, Deadline deadline);
+  // What waits for it is not sent any more.
+  Status remove(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
+  // From here on `secret` signs, and for `overlap` the one before it, too. Nothing changes if it signs
+  // already: repeat what ended as kOutcomeUnknown.
+  Result<WebhookEndpoint> rotate(const TenantId& tenant, const WebhookEndpointId& id, const Secret& secret,
+                                 std::chrono::seconds overlap, Deadline deadline);
+  // Sends it an event that says nothing. kConflict: it is disabled.
+  Result<DeliveryId> send_test(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
+
+  Result<std::vector<Secret>> secrets(const WebhookEndpointId& id, Deadline deadline) override;
+
+ private:
+  Result<std::string> seal(const WebhookEndpointId& id, const Secret& secret);
+
+  MysqlPool& pool_;
+  IdMaker& ids_;
+  Rng& rng_;
+  const std::optional<Sealer> sealer_;
+};
+
+// `whsec_` and base64 of 32 random bytes.
+Secret make_webhook_secret(Rng& rng);
+
+}  // namespace sluice
