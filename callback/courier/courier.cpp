@@ -172,7 +172,8 @@ void Courier::send(ClaimedDelivery delivery, SteadyTime held_until) {
     return finish(std::move(delivery), not_sent(AttemptFailure::kUnsendable, "the event's payload is gone"),
                   held_until);
   }
-  const auto keys = keys_.keys(delivery.tenant, soon());
+  const auto keys = delivery.endpoint_id.empty() ? keys_.keys(delivery.tenant, soon())
+                                                 : keys_.keys(delivery.endpoint_id, soon());
   if (!keys) {
     const ErrorCode code = keys.error().code;
     const bool is_tenants = code == ErrorCode::kNotFound || code == ErrorCode::kInvalid;
@@ -199,7 +200,8 @@ void Courier::send(ClaimedDelivery delivery, SteadyTime held_until) {
 void Courier::finish(ClaimedDelivery delivery, AttemptReport report, SteadyTime held_until) {
   Finished finished{std::move(delivery), std::move(report), {}, held_until};
   if (finished.report.failure != AttemptFailure::kCancelled) {
-    finished.verdict = schedule_.verdict(finished.report, finished.delivery.ref.attempts + 1);
+    const int made = finished.delivery.ref.attempts - finished.delivery.attempts_base + 1;
+    finished.verdict = schedule_.verdict(finished.report, made);
   }
   {
     MutexLock lock(mutex_);
@@ -240,7 +242,9 @@ Duration Courier::record_round() {
 Result<std::vector<RecordOutcome>> Courier::record_batch(std::span<const Finished> batch) {
   std::vector<AttemptRecord> records;
   records.reserve(batch.size());
-  for (const Finished& one : batch) records.push_back({one.delivery.ref, one.report, one.verdict});
+  for (const Finished& one : batch) {
+    records.push_back({one.delivery.ref, one.delivery.endpoint_id, one.report, one.verdict});
+  }
   auto outcomes = store_.record(records, soon());
   if (outcomes || outcomes.error().code != ErrorCode::kInvalid) return outcomes;
   if (batch.size() > 1) {

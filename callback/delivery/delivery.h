@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/ids/ids.h"
+#include "common/ids/webhook_endpoint_id.h"
 
 namespace sluice::callback {
 
@@ -52,6 +53,14 @@ struct EventRecord {
   std::string callback_url;  // Empty: nobody asked.
 };
 
+// A registered endpoint that chose its tenant's events.
+struct Subscriber {
+  WebhookEndpointId id;
+  TenantId tenant;
+  std::string url;
+  std::string events;  // Types parted by commas, or "*".
+};
+
 struct Verdict {
   enum class Kind { kDelivered, kRetry, kFailed };
   Kind kind = Kind::kFailed;
@@ -69,12 +78,15 @@ struct DeliveryRef {
 
 struct ClaimedDelivery {
   DeliveryRef ref;
+  int attempts_base = 0;  // Of ref.attempts, those before it was replayed: the schedule counts from there.
   EventId event_id;
   JobId job_id;
   TenantId tenant;
+  WebhookEndpointId endpoint_id;  // Empty: the job's own callback_url.
   std::string url;
-  std::string endpoint;  // Scheme, host and port: what is slow or dead together.
-  std::string body;      // The same bytes at each attempt.
+  std::string
+      endpoint;      // What is slow or dead together: scheme, host and port, or a registered endpoint's id.
+  std::string body;  // The same bytes at each attempt.
 };
 
 }  // namespace sluice::callback

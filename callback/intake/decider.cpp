@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "callback/guard/webhook_url.h"
+#include "common/store/webhook_events.h"
 
 namespace sluice::callback {
 
@@ -16,11 +17,36 @@ std::string endpoint_of(const std::string& url) {
 
 }  // namespace
 
+Result<std::vector<Decision>> Decider::find_receivers(std::span<const EventRecord> events,
+                                                      Deadline deadline) {
+  std::vector<TenantId> tenants;
+  for (const EventRecord& event : events) tenants.push_back(event.tenant);
+  std::sort(tenants.begin(), tenants.end());
+  tenants.erase(std::unique(tenants.begin(), tenants.end()), tenants.end());
+  SLUICE_ASSIGN(const std::vector<Subscriber> subscribers, store_.subscribers(tenants, deadline));
+  std::vector<Decision> decisions;
+  for (const EventRecord& event : events) {
+    Decision& decision = decisions.emplace_back();
+    decision.event_id = event.id;
+    const int shard = shard_of_id(event.id.value).value_or(0);
+    if (!event.callback_url.empty()) {
+      decision.deliveries.push_back(
+          {ids_.make<DeliveryId>(shard), {}, event.callback_url, endpoint_of(event.callback_url)});
+    }
+    for (const Subscriber& one : subscribers) {
+      if (one.tenant != event.tenant || !chosen_events_hold(one.events, event.type)) continue;
+      decision.deliveries.push_back({ids_.make<DeliveryId>(shard), one.id, one.url, one.id.value});
+    }
+  }
+  return decisions;
+}
+
 Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecord> events,
                                                       Deadline deadline) {
+  SLUICE_ASSIGN(std::vector<Decision> decisions, find_receivers(events, deadline));
   std::vector<JobId> wanted;
-  for (const EventRecord& event : events) {
-    if (!event.callback_url.empty()) wanted.push_back(event.job_id);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (!decisions[i].deliveries.empty()) wanted.push_back(events[i].job_id);
   }
   std::unordered_map<JobId, Job> jobs;
   if (!wanted.empty()) {
@@ -30,11 +56,9 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
       jobs.emplace(id, std::move(job));
     }
   }
-  std::vector<Decision> decisions;
-  for (const EventRecord& event : events) {
-    Decision& decision = decisions.emplace_back();
-    decision.event_id = event.id;
-    if (event.callback_url.empty()) continue;
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const EventRecord& event = events[i];
+    if (decisions[i].deliveries.empty()) continue;
     std::optional<Job> job;
     if (const auto found = jobs.find(event.job_id); found != jobs.end()) {
       job = std::move(found->second);
@@ -44,9 +68,7 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
     } else if (current.error().code != ErrorCode::kNotFound) {
       return fail(current.error());
     }
-    const int shard = shard_of_id(event.id.value).value_or(0);
-    decision.delivery = NewDelivery{ids_.make<DeliveryId>(shard), event.callback_url,
-                                    endpoint_of(event.callback_url), event_payload(event, job, config_)};
+    decisions[i].body = event_payload(event, job, config_);
   }
   return decisions;
 }
@@ -72,7 +94,7 @@ Result<DecideCounts> Decider::decide(std::vector<EventId> ids, Deadline deadline
     } else if (outcomes[i] == DecideOutcome::kAlreadyDecided) {
       ++counts.duplicates;
     } else {
-      ++(decisions[i].delivery ? counts.deliveries : counts.no_receiver);
+      ++(decisions[i].deliveries.empty() ? counts.no_receiver : counts.deliveries);
     }
   }
   return counts;

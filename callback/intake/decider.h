@@ -33,6 +33,8 @@ class Decider {
   Result<DecideCounts> decide(std::vector<EventId> events, Deadline deadline);
 
  private:
+  // A decision for each event, in order, without its body.
+  Result<std::vector<Decision>> find_receivers(std::span<const EventRecord> events, Deadline deadline);
   Result<std::vector<Decision>> make_decisions(std::span<const EventRecord> events, Deadline deadline);
 
   const PayloadConfig config_;

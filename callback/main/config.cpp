@@ -47,6 +47,10 @@ void bind_courier(config::Settings& settings, CallbackConfig& config) {
       .add("webhook-failures-to-rest", config.gate.failures_to_rest,
            "Failures in a row after which an endpoint is tried one delivery at a time, with pauses")
       .range(1, 1'000'000);
+  settings
+      .add("webhook-disable-after", config.disable_after,
+           "A registered endpoint that only failed for this long is disabled")
+      .range(milliseconds(0), hours(24 * 365));
   settings.add("webhook-secret-keep", config.secret_keep, "How long a tenant's secret is kept in memory")
       .range(milliseconds(0), hours(1));
   settings.add("webhook-stop-grace", config.stop_grace, "How long attempts under way may take at stop")

@@ -30,6 +30,7 @@ struct CallbackConfig {
   GateConfig gate;
   SenderConfig sender;
   RetryConfig retry;
+  std::chrono::milliseconds disable_after = kEndpointDisableAfter;
   std::chrono::milliseconds secret_keep{
       10'000};  // Longer asks the database less and follows a new secret later.
   // At stop: how long attempts under way may still take. What is left then is sent again later.

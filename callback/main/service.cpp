@@ -11,6 +11,7 @@
 #include "common/rabbitmq/consumer.h"
 #include "common/store/mysql_account_store.h"
 #include "common/store/mysql_job_store.h"
+#include "common/store/webhook_endpoint_store.h"
 
 namespace sluice::callback {
 
@@ -38,11 +39,12 @@ class RealService final : public Service {
         log_("callback", config_.log_level, clock),
         ids_(clock, rng),
         pool_(config_.mysql, clock, rng, log_),
-        accounts_(pool_, rng, std::move(sealer)),
+        accounts_(pool_, rng, sealer),
+        endpoints_(pool_, ids_, rng, std::move(sealer)),
         jobs_(pool_, ids_, JobRules{}),
-        store_(pool_),
+        store_(pool_, ids_, config_.disable_after),
         metrics_(make_callback_metrics(registry_)),
-        keys_(accounts_, clock, config_.secret_keep),
+        keys_(accounts_, endpoints_, clock, config_.secret_keep),
         sender_(config_.sender, resolver_, clock, log_),
         schedule_(config_.retry, clock, rng),
         gate_(config_.gate, clock, rng),
@@ -122,6 +124,7 @@ class RealService final : public Service {
   IdMaker ids_;
   MysqlPool pool_;
   MysqlAccountStore accounts_;
+  WebhookEndpointStore endpoints_;
   MysqlJobStore jobs_;
   MysqlDeliveryStore store_;
   const CallbackMetrics metrics_;

@@ -1,10 +1,11 @@
-// The tenants' signing keys, kept for a short while so that a burst of webhooks is no burst of queries. A
-// changed secret takes effect within the cache's time.
+// The signing keys of tenants and of registered endpoints, kept for a short while so that a burst of webhooks
+// is no burst of queries. A changed secret takes effect within the cache's time.
 //
 // Safe for concurrent use.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,30 +16,37 @@
 #include "common/base/result.h"
 #include "common/ids/ids.h"
 #include "common/store/account_store.h"
+#include "common/store/webhook_endpoint_store.h"
 
 namespace sluice::callback {
 
 class KeyCache {
  public:
-  // `accounts` and `clock` must outlive this.
-  KeyCache(AccountStore& accounts, const Clock& clock, std::chrono::milliseconds keep,
-           std::size_t tenants_max = 10'000);
+  // What is referred to must outlive this. `entries_max`: owners whose keys are kept.
+  KeyCache(AccountStore& accounts, EndpointSecrets& endpoints, const Clock& clock,
+           std::chrono::milliseconds keep, std::size_t entries_max = 10'000);
 
-  // The keys to sign with, first the newest. kNotFound: the tenant has no secret. kInvalid: it is malformed.
+  // The keys to sign with, first the newest. kNotFound: there is no secret. kInvalid: it is malformed.
   // Otherwise as AccountStore::webhook_secret; only successes are kept.
-  Result<std::vector<SigningKey>> keys(const TenantId& tenant, Deadline deadline) EXCLUDES(mutex_);
+  Result<std::vector<SigningKey>> keys(const TenantId& tenant, Deadline deadline);
+  Result<std::vector<SigningKey>> keys(const WebhookEndpointId& endpoint, Deadline deadline);
 
  private:
   struct Kept {
     std::vector<SigningKey> keys;
     SteadyTime until;
   };
+  Result<std::vector<SigningKey>> find(const std::string& owner,
+                                       const std::function<Result<std::vector<Secret>>()>& ask)
+      EXCLUDES(mutex_);
+
   AccountStore& accounts_;
+  EndpointSecrets& endpoints_;
   const Clock& clock_;
   const std::chrono::milliseconds keep_;
-  const std::size_t tenants_max_;
+  const std::size_t entries_max_;
   Mutex mutex_;
-  std::unordered_map<TenantId, Kept> kept_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Kept> kept_ GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::callback

@@ -20,18 +20,21 @@
 namespace sluice::callback {
 
 inline constexpr std::size_t kResponseBytesKept = 4096;
+// Longer than the whole schedule of one delivery, so that no single bad one decides.
+inline constexpr std::chrono::hours kEndpointDisableAfter{120};
 
 struct NewDelivery {
   DeliveryId id;
+  WebhookEndpointId endpoint_id;  // Empty: the job's own callback_url.
   std::string url;
   std::string endpoint;
-  std::string body;
 };
 
-// Who receives an event: nobody, or one receiver.
+// Who receives an event, and what they are sent.
 struct Decision {
   EventId event_id;
-  std::optional<NewDelivery> delivery;
+  std::vector<NewDelivery> deliveries;  // Of different endpoints.
+  std::string body;                     // Counts only if somebody receives it.
 };
 
 enum class DecideOutcome {
@@ -52,6 +55,7 @@ struct ClaimWish {
 
 struct AttemptRecord {
   DeliveryRef ref;
+  WebhookEndpointId endpoint_id;
   AttemptReport report;
   Verdict verdict;
 };
@@ -73,18 +77,25 @@ class DeliveryStore {
 
   // The events among `ids`, in any order; unknown ones are absent. Takes no locks.
   virtual Result<std::vector<EventRecord>> find_events(std::span<const EventId> ids, Deadline deadline) = 0;
-  // All decisions in one transaction: the delivery, due now, with its payload, and the mark that the event is
-  // decided. One answer for each, in order. An event may be named once only.
+  // The tenants' enabled endpoints. Takes no locks.
+  virtual Result<std::vector<Subscriber>> subscribers(std::span<const TenantId> tenants,
+                                                      Deadline deadline) = 0;
+  // All decisions in one transaction: the deliveries, due now, with their payload, and the mark that the
+  // event is decided. An endpoint that was disabled meanwhile gets none. One answer for each, in order. An
+  // event may be named once only.
   virtual Result<std::vector<DecideOutcome>> decide(std::span<const Decision> decisions,
                                                     Deadline deadline) = 0;
 
   // Endpoints that have deliveries due now, longest waiting first.
   virtual Result<std::vector<DueEndpoint>> due_endpoints(int limit, Deadline deadline) = 0;
   // Takes due deliveries, of each endpoint the longest due. For `hold` nobody else gets them; then they are
-  // due again by themselves, so that a lost sender's work comes back.
+  // due again by themselves, so that a lost sender's work comes back. What is due to an endpoint that is
+  // disabled or gone is failed instead.
   virtual Result<std::vector<ClaimedDelivery>> claim(std::span<const ClaimWish> wishes,
                                                      std::chrono::milliseconds hold, Deadline deadline) = 0;
-  // The attempt and what follows from it, all in one transaction. One answer for each, in order.
+  // The attempt and what follows from it, all in one transaction: a registered endpoint that says that it is
+  // gone (410), or that has only failed for too long, is disabled, and the tenant's other endpoints are told.
+  // One answer for each, in order.
   virtual Result<std::vector<RecordOutcome>> record(std::span<const AttemptRecord> records,
                                                     Deadline deadline) = 0;
   // Gives claims back as if they had never been made, due after `delay`. Lost claims are passed over.

@@ -122,9 +122,12 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
                                                                milliseconds hold, Deadline deadline) {
   return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
     std::vector<ClaimedDelivery> claimed;
-    for (const ClaimWish& wish : wishes) {
+    SLUICE_ASSIGN(const std::vector<bool> left, store::pass_over_disabled(db, wishes, deadline));
+    for (std::size_t i = 0; i < wishes.size(); ++i) {
+      if (!left[i]) continue;
+      const ClaimWish& wish = wishes[i];
       Sql sql(
-          "SELECT id, event_id, job_id, tenant_id, url, attempts FROM delivery "
+          "SELECT id, event_id, job_id, tenant_id, url, attempts, endpoint_id, attempts_base FROM delivery "
           "WHERE endpoint = ? AND attempt_due <= UTC_TIMESTAMP(6) ORDER BY attempt_due LIMIT ? "
           "FOR UPDATE SKIP LOCKED");
       SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(wish.endpoint).bind(wish.deliveries_max), deadline));
@@ -136,6 +139,8 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
         one.tenant.value = row.str(3);
         one.url = row.str(4);
         one.endpoint = wish.endpoint;
+        one.endpoint_id.value = row.str(6);
+        one.attempts_base = static_cast<int>(row.int64(7));
         claimed.push_back(std::move(one));
       }
     }
@@ -177,6 +182,7 @@ Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const At
       if (record->verdict.kind != Verdict::Kind::kDelivered)
         SLUICE_TRY(mark_undelivered(db, now, *record, deadline));
     }
+    SLUICE_TRY(store::judge_endpoints(db, kept, ids_, disable_after_, deadline));
     return outcomes;
   });
 }

@@ -1,5 +1,5 @@
-// DeliveryStore on MySQL or MariaDB: the tables event, event_payload, delivery and delivery_attempt of
-// schema/sql.
+// DeliveryStore on MySQL or MariaDB: the tables event, event_payload, delivery, delivery_attempt and
+// webhook_endpoint of schema/sql.
 //
 // Rows are locked in the order of their ids, except by claims, which pass over what is locked (SKIP LOCKED).
 #pragma once
@@ -11,10 +11,14 @@ namespace sluice::callback {
 
 class MysqlDeliveryStore final : public DeliveryStore {
  public:
-  // `pool` must outlive the store.
-  explicit MysqlDeliveryStore(MysqlPool& pool) : pool_(pool) {}
+  // `pool` and `ids` must outlive the store. A registered endpoint that only failed for longer than
+  // `disable_after` is disabled.
+  MysqlDeliveryStore(MysqlPool& pool, IdMaker& ids,
+                     std::chrono::milliseconds disable_after = kEndpointDisableAfter)
+      : pool_(pool), ids_(ids), disable_after_(disable_after) {}
 
   Result<std::vector<EventRecord>> find_events(std::span<const EventId> ids, Deadline deadline) override;
+  Result<std::vector<Subscriber>> subscribers(std::span<const TenantId> tenants, Deadline deadline) override;
   Result<std::vector<DecideOutcome>> decide(std::span<const Decision> decisions, Deadline deadline) override;
   Result<std::vector<DueEndpoint>> due_endpoints(int limit, Deadline deadline) override;
   Result<std::vector<ClaimedDelivery>> claim(std::span<const ClaimWish> wishes,
@@ -29,6 +33,8 @@ class MysqlDeliveryStore final : public DeliveryStore {
 
  private:
   MysqlPool& pool_;
+  IdMaker& ids_;
+  const std::chrono::milliseconds disable_after_;
 };
 
 }  // namespace sluice::callback

@@ -1,6 +1,8 @@
 // The intake's side of the MySQL store: events and decisions.
 #include <algorithm>
+#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "callback/store/mysql_delivery_store.h"
 
@@ -33,40 +35,75 @@ Result<LockedEvents> lock_events(MysqlConnection& db, std::span<const Decision> 
   return events;
 }
 
+// Which of the registered endpoints are enabled, and stay so until these decisions are committed: whoever
+// disables one then finds all that waits for it.
+Result<std::unordered_set<std::string>> lock_enabled(MysqlConnection& db,
+                                                     std::span<const Decision* const> decisions,
+                                                     Deadline deadline) {
+  std::set<std::string_view> ids;
+  for (const Decision* decision : decisions) {
+    for (const NewDelivery& one : decision->deliveries) {
+      if (!one.endpoint_id.empty()) ids.insert(one.endpoint_id.value);
+    }
+  }
+  std::unordered_set<std::string> enabled;
+  if (ids.empty()) return enabled;
+  Sql sql("SELECT id, state FROM webhook_endpoint WHERE id IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(ids).text(" ORDER BY id LOCK IN SHARE MODE"), deadline));
+  for (const Row row : rows) {
+    if (row.text(1) == "enabled") enabled.insert(row.str(0));
+  }
+  return enabled;
+}
+
 // An event that an operator made undecided again keeps the delivery and the payload that it had.
 Status insert_deliveries(MysqlConnection& db, std::span<const Decision* const> decisions,
                          const LockedEvents& events, Deadline deadline) {
+  SLUICE_ASSIGN(const std::unordered_set<std::string> enabled, lock_enabled(db, decisions, deadline));
   constexpr std::string_view kKeep = " ON DUPLICATE KEY UPDATE event_id = VALUES(event_id)";
   constexpr const char* kPayloadHead = "INSERT INTO event_payload (event_id, body) VALUES ";
+  constexpr const char* kDeliveryHead =
+      "INSERT INTO delivery (id, shard, tenant_id, event_id, job_id, endpoint_id, url, endpoint, state, "
+      "attempt_due, created_at) VALUES ";
   Sql payloads(kPayloadHead);
-  Sql deliveries(
-      "INSERT INTO delivery (id, shard, tenant_id, event_id, job_id, url, endpoint, state, attempt_due, "
-      "created_at) "
-      "VALUES ");
+  Sql deliveries(kDeliveryHead);
   bool any_payload = false;
-  bool any = false;
+  bool any_delivery = false;
   const auto flush_payloads = [&]() -> Status {
     if (any_payload) SLUICE_TRY(db.execute(payloads.text(kKeep), deadline));
     payloads = Sql(kPayloadHead);
     any_payload = false;
     return {};
   };
+  const auto flush_deliveries = [&]() -> Status {
+    if (any_delivery) SLUICE_TRY(db.execute(deliveries.text(kKeep), deadline));
+    deliveries = Sql(kDeliveryHead);
+    any_delivery = false;
+    return {};
+  };
   for (const Decision* decision : decisions) {
-    if (!decision->delivery) continue;
-    const NewDelivery& delivery = *decision->delivery;
+    bool received = false;
     const LockedEvent& event = events.at(decision->event_id.value);
-    payloads.row(decision->event_id.value, delivery.body);
+    for (const NewDelivery& delivery : decision->deliveries) {
+      if (!delivery.endpoint_id.empty() && !enabled.contains(delivery.endpoint_id.value)) continue;
+      received = true;
+      deliveries.text(any_delivery ? "," : "")
+          .text("(?, ?, ?, ?, ?, ?, ?, ?, 'pending', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
+      deliveries.bind(delivery.id.value).bind(event.shard).bind(event.tenant).bind(decision->event_id.value);
+      deliveries.bind(event.job_id)
+          .bind(delivery.endpoint_id.value)
+          .bind(delivery.url)
+          .bind(delivery.endpoint);
+      any_delivery = true;
+      if (deliveries.size() >= kStatementBytes) SLUICE_TRY(flush_deliveries());
+    }
+    if (!received) continue;
+    payloads.row(decision->event_id.value, decision->body);
     any_payload = true;
     if (payloads.size() >= kStatementBytes) SLUICE_TRY(flush_payloads());
-    deliveries.text(any ? "," : "")
-        .text("(?, ?, ?, ?, ?, ?, ?, 'pending', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6))");
-    deliveries.bind(delivery.id.value).bind(event.shard).bind(event.tenant).bind(decision->event_id.value);
-    deliveries.bind(event.job_id).bind(delivery.url).bind(delivery.endpoint);
-    any = true;
   }
   SLUICE_TRY(flush_payloads());
-  if (any) SLUICE_TRY(db.execute(deliveries.text(kKeep), deadline));
-  return {};
+  return flush_deliveries();
 }
 
 }  // namespace

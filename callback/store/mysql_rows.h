@@ -18,6 +18,16 @@ inline std::int64_t micros(std::chrono::milliseconds time) {
 // The database's now, as a literal for the statements of one transaction.
 Result<std::string> now_text(MysqlConnection& db, Deadline deadline);
 
+// Fails what is due to registered endpoints that are disabled or gone, and answers which wishes are left.
+// What somebody holds, or is to be tried later, is left alone until it is due.
+Result<std::vector<bool>> pass_over_disabled(MysqlConnection& db, std::span<const ClaimWish> wishes,
+                                             Deadline deadline);
+
+// What these attempts say of their registered endpoints: how long they have been failing, and whether they
+// are disabled for it, which their tenant's other endpoints are then told.
+Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records, IdMaker& ids,
+                       std::chrono::milliseconds disable_after, Deadline deadline);
+
 // Locks the rows of `claims` in the order of their ids and tells, in the order of `claims`, which of them are
 // still held as claimed.
 Result<std::vector<bool>> lock_claims(MysqlConnection& db, std::span<const DeliveryRef* const> claims,

@@ -46,7 +46,7 @@ class DeliveryStoreContract : public ::testing::TestWithParam<Maker> {
   DeliveryId pending(const std::string& endpoint = "http://a:80", const std::string& body = "{}") {
     const Prepared prepared = event(endpoint, body);
     EXPECT_EQ(decide({prepared.decision}), std::vector{DecideOutcome::kDecided});
-    return prepared.decision.delivery->id;
+    return prepared.decision.deliveries.front().id;
   }
   std::vector<ClaimedDelivery> claim(const std::string& endpoint = "http://a:80", int max = 100,
                                      std::chrono::milliseconds hold = 60s) {
@@ -57,7 +57,7 @@ class DeliveryStoreContract : public ::testing::TestWithParam<Maker> {
   }
   RecordOutcome record(const DeliveryRef& ref, Kind kind, std::optional<int> status, std::string error = "",
                        std::string response = "", std::chrono::milliseconds delay = 0ms) {
-    AttemptRecord record{ref, {}, {kind, delay}};
+    AttemptRecord record{ref, {}, {}, {kind, delay}};
     record.report.status = status;
     record.report.error = std::move(error);
     record.report.response = std::move(response);
@@ -97,12 +97,12 @@ TEST_P(DeliveryStoreContract, EventsAreFoundWithTheirJobsCallback) {
 
 TEST_P(DeliveryStoreContract, ADecisionIsMadeOnce) {
   const Prepared one = event();
-  Decision nobody{event("http://b:80").event.id, std::nullopt};
-  Decision unknown{ids_->make<EventId>(1), std::nullopt};
+  Decision nobody{event("http://b:80").event.id, {}, ""};
+  Decision unknown{ids_->make<EventId>(1), {}, ""};
   EXPECT_EQ(decide({one.decision, nobody, unknown}),
             (std::vector{DecideOutcome::kDecided, DecideOutcome::kDecided, DecideOutcome::kUnknown}));
   Decision again = one.decision;
-  again.delivery->id = ids_->make<DeliveryId>(1);
+  again.deliveries.front().id = ids_->make<DeliveryId>(1);
   EXPECT_EQ(decide({again, nobody}),
             (std::vector{DecideOutcome::kAlreadyDecided, DecideOutcome::kAlreadyDecided}));
   EXPECT_EQ(claim("http://a:80").size(), 1u);
@@ -115,7 +115,7 @@ TEST_P(DeliveryStoreContract, OutcomesComeInTheOrderAskedWhateverTheIdsOrder) {
   const Prepared first = event();
   const Prepared second = event();
   decide({first.decision});
-  EXPECT_EQ(decide({second.decision, {ids_->make<EventId>(1), std::nullopt}, first.decision}),
+  EXPECT_EQ(decide({second.decision, {ids_->make<EventId>(1), {}, ""}, first.decision}),
             (std::vector{DecideOutcome::kDecided, DecideOutcome::kUnknown, DecideOutcome::kAlreadyDecided}));
 }
 
@@ -259,6 +259,7 @@ TEST_P(DeliveryStoreContract, ManyAtOnceEachWithItsOwnOutcome) {
   for (std::size_t i = 0; i < claimed.size(); ++i) {
     AttemptRecord one{claimed[i].ref,
                       {},
+                      {},
                       {i % 3 == 0   ? Kind::kDelivered
                        : i % 3 == 1 ? Kind::kRetry
                                     : Kind::kFailed,
@@ -376,7 +377,7 @@ TEST_P(DeliveryStoreContract, ConcurrentDecisionsMakeOneDelivery) {
   for (int t = 0; t < 4; ++t) {
     std::vector<Decision> decisions;
     for (const Prepared& one : events) decisions.push_back(one.decision);
-    for (Decision& decision : decisions) decision.delivery->id = ids_->make<DeliveryId>(1);
+    for (Decision& decision : decisions) decision.deliveries.front().id = ids_->make<DeliveryId>(1);
     if (t % 2 == 1) std::reverse(decisions.begin(), decisions.end());
     deciders.emplace_back([&, decisions] {
       const auto outcomes = store().decide(decisions, soon());

@@ -9,7 +9,7 @@ namespace {
 class MysqlUnderTest final : public StoreUnderTest {
  public:
   explicit MysqlUnderTest(::sluice::testing::MysqlDatabase& database)
-      : database_(database), store_(database.pool()) {
+      : database_(database), store_(database.pool(), ids_) {
     database_.clear_jobs();
   }
   DeliveryStore& store() override { return store_; }
@@ -79,6 +79,7 @@ class MysqlUnderTest final : public StoreUnderTest {
   }
 
   ::sluice::testing::MysqlDatabase& database_;
+  IdMaker ids_{database_.clock(), database_.rng()};
   MysqlDeliveryStore store_;
 };
 

@@ -100,7 +100,8 @@ class CourierTest : public ::testing::Test {
   metrics::Registry registry_;
   MemoryDeliveryStore store_{clock_};
   testing::FakeAccounts accounts_;
-  KeyCache keys_{accounts_, clock_, 0ms};
+  testing::FakeEndpoints endpoints_;
+  KeyCache keys_{accounts_, endpoints_, clock_, 0ms};
   FakeSender sender_;
   RetrySchedule schedule_{retry(), clock_, rng_};
   EndpointGate gate_{GateConfig{}, clock_, rng_};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "callback/guard/webhook_url.h"
 #include "tests/support/fake_job_store.h"
@@ -68,6 +69,22 @@ TEST_F(Deciding, AJobWithoutACallbackHasNoReceiver) {
   EXPECT_EQ(decider_.decide({event}, soon())->no_receiver, 1);
   EXPECT_TRUE(store_.deliveries().empty());
   EXPECT_EQ(decider_.decide({event}, soon())->duplicates, 1);
+}
+
+TEST_F(Deciding, EveryEndpointThatChoseTheEventGetsItBesideTheCallback) {
+  const std::string id = "we_0192c0de-0000-7000-8000-00000000000";
+  store_.put_subscriber({{id + "1"}, {"t"}, "https://a.example/x", "*"});
+  store_.put_subscriber({{id + "2"}, {"t"}, "https://b.example/x", "job.dead,job.failed"});
+  store_.put_subscriber({{id + "3"}, {"other"}, "https://c.example/x", "*"});
+  ASSERT_EQ(decider_.decide({ended_job("https://example.com/hook")}, soon())->deliveries, 1);
+  ASSERT_EQ(decider_.decide({ended_job("", false)}, soon())->deliveries, 1);
+  std::multiset<std::string> told;
+  for (const auto& one : store_.deliveries()) {
+    told.insert(one.what.endpoint);
+    EXPECT_FALSE(one.what.body.empty());
+    EXPECT_EQ(one.what.endpoint_id.empty(), one.what.endpoint == "https://example.com:443");
+  }
+  EXPECT_EQ(told, (std::multiset<std::string>{"https://example.com:443", id + "1", id + "1", id + "2"}));
 }
 
 TEST_F(Deciding, DuplicatesAndUnknownEventsChangeNothing) {

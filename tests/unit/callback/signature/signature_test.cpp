@@ -76,15 +76,29 @@ class Accounts final : public AccountStore {
   std::optional<Error> error;
 };
 
+class Endpoints final : public EndpointSecrets {
+ public:
+  Result<std::vector<Secret>> secrets(const WebhookEndpointId&, Deadline) override {
+    ++asked;
+    std::vector<Secret> all;
+    all.emplace_back("whsec_" + base64_encode(std::string(32, 'n')));
+    if (changing) all.emplace_back("whsec_" + base64_encode(std::string(32, 'o')));
+    return all;
+  }
+  bool changing = true;
+  int asked = 0;
+};
+
 class Cache : public testing::Test {
  protected:
   Deadline soon() { return Deadline::in(clock_, std::chrono::seconds(1)); }
   ManualClock clock_;
   Accounts accounts_;
+  Endpoints endpoints_;
 };
 
 TEST_F(Cache, KeepsKeysForAWhile) {
-  KeyCache cache(accounts_, clock_, std::chrono::seconds(10));
+  KeyCache cache(accounts_, endpoints_, clock_, std::chrono::seconds(10));
   ASSERT_TRUE(cache.keys(TenantId{"a"}, soon()));
   ASSERT_TRUE(cache.keys(TenantId{"a"}, soon()));
   EXPECT_EQ(accounts_.asked, 1);
@@ -96,8 +110,23 @@ TEST_F(Cache, KeepsKeysForAWhile) {
   EXPECT_EQ(accounts_.asked, 3);
 }
 
+TEST_F(Cache, AnEndpointHasItsOwnKeysAndTwoWhileTheyChange) {
+  KeyCache cache(accounts_, endpoints_, clock_, std::chrono::seconds(10));
+  const auto both = cache.keys(WebhookEndpointId{"we_1"}, soon());
+  ASSERT_TRUE(both);
+  ASSERT_EQ(both->size(), 2U);
+  const SigningKey fresh = *SigningKey::parse(Secret("whsec_" + base64_encode(std::string(32, 'n'))));
+  EXPECT_EQ(both->front().sign("e", 1, "x"), fresh.sign("e", 1, "x"));
+  endpoints_.changing = false;
+  EXPECT_EQ(cache.keys(WebhookEndpointId{"we_1"}, soon())->size(), 2U);
+  clock_.advance(std::chrono::seconds(10));
+  EXPECT_EQ(cache.keys(WebhookEndpointId{"we_1"}, soon())->size(), 1U);
+  EXPECT_EQ(endpoints_.asked, 2);
+  EXPECT_EQ(accounts_.asked, 0);
+}
+
 TEST_F(Cache, KeepsNoFailures) {
-  KeyCache cache(accounts_, clock_, std::chrono::seconds(10));
+  KeyCache cache(accounts_, endpoints_, clock_, std::chrono::seconds(10));
   accounts_.error = Error{ErrorCode::kNotFound, "none"};
   EXPECT_EQ(cache.keys(TenantId{"a"}, soon()).error().code, ErrorCode::kNotFound);
   accounts_.error.reset();
@@ -105,7 +134,7 @@ TEST_F(Cache, KeepsNoFailures) {
 }
 
 TEST_F(Cache, IsBounded) {
-  KeyCache cache(accounts_, clock_, std::chrono::hours(1), 2);
+  KeyCache cache(accounts_, endpoints_, clock_, std::chrono::hours(1), 2);
   for (const char* tenant : {"a", "b", "c", "c", "b"}) ASSERT_TRUE(cache.keys(TenantId{tenant}, soon()));
   EXPECT_EQ(accounts_.asked, 4);  // "c" pushed the others out and stayed itself.
 }

@@ -7,6 +7,7 @@
 #include "common/crypto/crypto.h"
 #include "common/ids/ids.h"
 #include "common/store/account_store.h"
+#include "common/store/webhook_endpoint_store.h"
 
 namespace sluice::callback::testing {
 
@@ -26,6 +27,16 @@ class FakeAccounts final : public AccountStore {
   std::optional<Error> error;
 };
 
+// Every endpoint's secret is the same, and another than the tenants'.
+class FakeEndpoints final : public EndpointSecrets {
+ public:
+  Result<std::vector<Secret>> secrets(const WebhookEndpointId&, Deadline) override {
+    std::vector<Secret> one;
+    one.emplace_back("whsec_" + base64_encode(std::string(32, 'e')));
+    return one;
+  }
+};
+
 // An undecided event, and the decision to send `body` to `url`.
 struct Prepared {
   EventRecord event;
@@ -40,7 +51,8 @@ inline Prepared prepare(IdMaker& ids, const std::string& url, const std::string&
   prepared.event.type = "job.succeeded";
   prepared.event.callback_url = url;
   prepared.decision.event_id = prepared.event.id;
-  prepared.decision.delivery = NewDelivery{ids.make<DeliveryId>(1), url, endpoint, std::move(body)};
+  prepared.decision.body = std::move(body);
+  if (!url.empty()) prepared.decision.deliveries = {{ids.make<DeliveryId>(1), {}, url, endpoint}};
   return prepared;
 }
 

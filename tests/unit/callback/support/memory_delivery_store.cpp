@@ -38,6 +38,22 @@ Result<std::vector<EventRecord>> MemoryDeliveryStore::find_events(std::span<cons
   return found;
 }
 
+void MemoryDeliveryStore::put_subscriber(Subscriber subscriber) {
+  MutexLock lock(mutex_);
+  subscribers_.push_back(std::move(subscriber));
+}
+
+Result<std::vector<Subscriber>> MemoryDeliveryStore::subscribers(std::span<const TenantId> tenants,
+                                                                 Deadline) {
+  MutexLock lock(mutex_);
+  if (failure_) return fail(*failure_);
+  std::vector<Subscriber> found;
+  for (const Subscriber& one : subscribers_) {
+    if (std::find(tenants.begin(), tenants.end(), one.tenant) != tenants.end()) found.push_back(one);
+  }
+  return found;
+}
+
 Result<std::vector<DecideOutcome>> MemoryDeliveryStore::decide(std::span<const Decision> decisions,
                                                                Deadline) {
   MutexLock lock(mutex_);
@@ -58,17 +74,20 @@ Result<std::vector<DecideOutcome>> MemoryDeliveryStore::decide(std::span<const D
     const bool has_one = std::any_of(deliveries_.begin(), deliveries_.end(), [&](const auto& entry) {
       return entry.second.what.event_id == decision.event_id;
     });
-    if (!decision.delivery || has_one) continue;
-    Delivery delivery;
-    delivery.what.ref.id = decision.delivery->id;
-    delivery.what.event_id = decision.event_id;
-    delivery.what.job_id = event->second.job_id;
-    delivery.what.tenant = event->second.tenant;
-    delivery.what.url = decision.delivery->url;
-    delivery.what.endpoint = decision.delivery->endpoint;
-    delivery.what.body = decision.delivery->body;
-    delivery.due = clock_.wall_now();
-    deliveries_[decision.delivery->id.value] = std::move(delivery);
+    if (has_one) continue;
+    for (const NewDelivery& fresh : decision.deliveries) {
+      Delivery delivery;
+      delivery.what.ref.id = fresh.id;
+      delivery.what.event_id = decision.event_id;
+      delivery.what.job_id = event->second.job_id;
+      delivery.what.tenant = event->second.tenant;
+      delivery.what.endpoint_id = fresh.endpoint_id;
+      delivery.what.url = fresh.url;
+      delivery.what.endpoint = fresh.endpoint;
+      delivery.what.body = decision.body;
+      delivery.due = clock_.wall_now();
+      deliveries_[fresh.id.value] = std::move(delivery);
+    }
   }
   return outcomes;
 }

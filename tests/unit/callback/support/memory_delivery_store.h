@@ -30,10 +30,13 @@ class MemoryDeliveryStore final : public DeliveryStore {
   void put_event(EventRecord event) EXCLUDES(mutex_);
   std::vector<Delivery> deliveries() const EXCLUDES(mutex_);
   void make_due(const DeliveryId& id, std::chrono::milliseconds ago = {}) EXCLUDES(mutex_);
+  // An enabled endpoint. (What disabling does, only the real store does.)
+  void put_subscriber(Subscriber subscriber) EXCLUDES(mutex_);
   // Every call fails with this until it is set to nullopt.
   void fail_with(std::optional<Error> error) EXCLUDES(mutex_);
 
   Result<std::vector<EventRecord>> find_events(std::span<const EventId> ids, Deadline deadline) override;
+  Result<std::vector<Subscriber>> subscribers(std::span<const TenantId> tenants, Deadline deadline) override;
   Result<std::vector<DecideOutcome>> decide(std::span<const Decision> decisions, Deadline deadline) override;
   Result<std::vector<DueEndpoint>> due_endpoints(int limit, Deadline deadline) override;
   Result<std::vector<ClaimedDelivery>> claim(std::span<const ClaimWish> wishes,
@@ -53,6 +56,7 @@ class MemoryDeliveryStore final : public DeliveryStore {
   const Clock& clock_;
   mutable Mutex mutex_;
   std::map<std::string, EventRecord> events_ GUARDED_BY(mutex_);
+  std::vector<Subscriber> subscribers_ GUARDED_BY(mutex_);
   std::map<std::string, Delivery> deliveries_ GUARDED_BY(mutex_);  // By id.
   std::optional<Error> failure_ GUARDED_BY(mutex_);
   std::int64_t claims_ GUARDED_BY(mutex_) = 0;

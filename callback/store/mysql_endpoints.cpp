@@ -1,0 +1,119 @@
+// What the MySQL store knows of registered endpoints.
+#include <algorithm>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "callback/store/mysql_delivery_store.h"
+#include "callback/store/mysql_rows.h"
+#include "common/store/webhook_events.h"
+
+namespace sluice::callback {
+
+namespace {
+
+constexpr int kGone = 410;
+constexpr int kPassedOverMax = 5'000;  // In one transaction; the next claim takes the next ones.
+
+using Ids = std::vector<std::string_view>;
+
+// Whether a failure says something of the receiver: what we could not send does not.
+bool is_judged(AttemptFailure failure) {
+  return failure != AttemptFailure::kUnsendable && failure != AttemptFailure::kNoSecret;
+}
+
+// Disables those of `ids` for which `condition` holds; they are told apart by `reason`.
+Status disable(MysqlConnection& db, const Ids& ids, const char* reason, Sql condition, IdMaker& maker,
+               Deadline deadline) {
+  Sql which("SELECT id FROM webhook_endpoint WHERE id IN ");
+  SLUICE_ASSIGN(std::string where, condition.statement());
+  which.list(ids).text(" AND state = 'enabled' AND ").text(where).text(" ORDER BY id FOR UPDATE");
+  SLUICE_ASSIGN(const Rows rows, db.query(which, deadline));
+  Ids found;
+  for (const Row row : rows) found.push_back(row.text(0));
+  if (found.empty()) return {};
+  Sql sql(
+      "UPDATE webhook_endpoint SET state = 'disabled', disabled_reason = ?, disabled_at = UTC_TIMESTAMP(6) "
+      "WHERE id IN ");
+  SLUICE_TRY(db.execute(sql.bind(reason).list(found), deadline));
+  return post_endpoints_disabled(db, maker, found, deadline);
+}
+
+}  // namespace
+
+Result<std::vector<Subscriber>> MysqlDeliveryStore::subscribers(std::span<const TenantId> tenants,
+                                                                Deadline deadline) {
+  std::vector<Subscriber> found;
+  if (tenants.empty()) return found;
+  std::vector<std::string_view> values;
+  for (const TenantId& tenant : tenants) values.push_back(tenant.value);
+  Sql sql(
+      "SELECT id, tenant_id, url, events FROM webhook_endpoint WHERE state = 'enabled' AND tenant_id IN ");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.list(values), deadline));
+  for (const Row row : rows) {
+    found.push_back({WebhookEndpointId{row.str(0)}, TenantId{row.str(1)}, row.str(2), row.str(3)});
+  }
+  return found;
+}
+
+Result<std::vector<bool>> store::pass_over_disabled(MysqlConnection& db, std::span<const ClaimWish> wishes,
+                                                    Deadline deadline) {
+  std::vector<bool> left(wishes.size(), true);
+  Ids registered;
+  for (const ClaimWish& wish : wishes) {
+    if (wish.endpoint.starts_with(WebhookEndpointIdTag::kPrefix)) registered.push_back(wish.endpoint);
+  }
+  if (registered.empty()) return left;
+  Sql sql("SELECT id FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(registered), deadline));
+  std::set<std::string_view> enabled;
+  for (const Row row : rows) enabled.insert(row.text(0));
+  for (std::size_t i = 0; i < wishes.size(); ++i) {
+    const std::string& name = wishes[i].endpoint;
+    if (!name.starts_with(WebhookEndpointIdTag::kPrefix) || enabled.contains(name)) continue;
+    left[i] = false;
+    Sql over(
+        "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
+        "last_error = 'the endpoint is disabled or gone' WHERE endpoint = ? AND attempt_due <= "
+        "UTC_TIMESTAMP(6) LIMIT ?");
+    SLUICE_TRY(db.execute(over.bind(name).bind(kPassedOverMax), deadline));
+  }
+  return left;
+}
+
+Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
+                              IdMaker& ids, std::chrono::milliseconds disable_after, Deadline deadline) {
+  // Sorted sets: rows are locked in one order.
+  std::set<std::string_view> good;
+  std::set<std::string_view> bad;
+  std::set<std::string_view> gone;
+  for (const AttemptRecord* record : records) {
+    if (record->endpoint_id.empty()) continue;
+    const std::string_view id = record->endpoint_id.value;
+    if (record->verdict.kind == Verdict::Kind::kDelivered) {
+      good.insert(id);
+    } else if (record->report.status == kGone && record->report.failure == AttemptFailure::kNone) {
+      gone.insert(id);
+    } else if (is_judged(record->report.failure)) {
+      bad.insert(id);
+    }
+  }
+  for (const std::string_view id : good) bad.erase(id);
+  if (!good.empty()) {
+    Sql sql("UPDATE webhook_endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND id IN ");
+    SLUICE_TRY(db.execute(sql.list(good), deadline));
+  }
+  if (!bad.empty()) {
+    Sql sql(
+        "UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) WHERE failing_since IS NULL AND id "
+        "IN ");
+    SLUICE_TRY(db.execute(sql.list(bad), deadline));
+    Sql long_enough("failing_since <= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND");
+    SLUICE_TRY(disable(db, Ids(bad.begin(), bad.end()), "failing", long_enough.bind(micros(disable_after)),
+                       ids, deadline));
+  }
+  if (gone.empty()) return {};
+  return disable(db, Ids(gone.begin(), gone.end()), "gone", Sql("1 = 1"), ids, deadline);
+}
+
+}  // namespace sluice::callback

@@ -1,0 +1,242 @@
+// What only the real store does: registered endpoints get the events that they chose, and are disabled.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "callback/courier/endpoint_gate.h"
+#include "callback/store/mysql_delivery_store.h"
+#include "common/store/webhook_events.h"
+#include "tests/contract/callback/store_under_test.h"
+#include "tests/support/mysql_database.h"
+#include "tests/unit/callback/support/deliveries.h"
+
+namespace sluice::callback {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RegisteredEndpoints : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    database_ = ::sluice::testing::MysqlDatabase::instance();
+    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+    under_test_ = testing::mysql_under_test();
+    ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
+    store_ = std::make_unique<MysqlDeliveryStore>(database_->pool(), *ids_, 1h);
+  }
+  WebhookEndpointId endpoint(const std::string& events = "*", const std::string& tenant = "t") {
+    const auto id = ids_->make<WebhookEndpointId>(1);
+    database_->execute(
+        "INSERT INTO webhook_endpoint (id, shard, tenant_id, url, description, events, state, secret_sealed, "
+        "created_at) "
+        "VALUES ('" +
+        id.value + "', 1, '" + tenant + "', 'https://a.example/', '', '" + events +
+        "', 'enabled', 'x', UTC_TIMESTAMP(6))");
+    return id;
+  }
+  void disable(const WebhookEndpointId& id) {
+    database_->execute(
+        "UPDATE webhook_endpoint SET state = 'disabled', disabled_reason = 'request', disabled_at = "
+        "UTC_TIMESTAMP(6) WHERE id = '" +
+        id.value + "'");
+  }
+  // Deliveries of one event, all due: to each endpoint.
+  std::vector<DeliveryId> pending(std::vector<WebhookEndpointId> to) {
+    Prepared prepared = testing::prepare(*ids_, "", "");
+    under_test_->put_event(prepared.event);
+    std::vector<DeliveryId> made;
+    for (const WebhookEndpointId& id : to) {
+      made.push_back(ids_->make<DeliveryId>(1));
+      prepared.decision.deliveries.push_back({made.back(), id, "https://a.example/", id.value});
+    }
+    EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon()));
+    return made;
+  }
+  std::vector<ClaimedDelivery> claim(const WebhookEndpointId& id, int max = 100) {
+    const ClaimWish wish{id.value, max};
+    auto claimed = store_->claim(std::span(&wish, 1), 60s, soon());
+    EXPECT_TRUE(claimed) << claimed.error().message;
+    return claimed ? *claimed : std::vector<ClaimedDelivery>{};
+  }
+  // One more attempt of what is due to `id`, which ends so.
+  void attempt(const WebhookEndpointId& id, AttemptFailure failure, std::optional<int> status,
+               Verdict::Kind kind) {
+    const auto claimed = claim(id, 1);
+    ASSERT_EQ(claimed.size(), 1U);
+    AttemptRecord record{claimed[0].ref, claimed[0].endpoint_id, {}, {kind, 0ms}};
+    record.report.failure = failure;
+    record.report.status = status;
+    const auto outcomes = store_->record(std::span(&record, 1), soon());
+    ASSERT_TRUE(outcomes) << outcomes.error().message;
+    ASSERT_EQ(outcomes->front(), RecordOutcome::kRecorded);
+  }
+  std::string text(const std::string& column, const WebhookEndpointId& id) {
+    const auto rows = database_->pool().query(
+        Sql("SELECT COALESCE(" + column + ", '') FROM webhook_endpoint WHERE id = ?").bind(id.value), soon());
+    return rows->front().str(0);
+  }
+  void failing_for(const WebhookEndpointId& id, int minutes) {
+    database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) - INTERVAL " +
+                       std::to_string(minutes) + " MINUTE WHERE id = '" + id.value + "'");
+  }
+  Deadline soon() { return database_->soon(); }
+  using Kind = Verdict::Kind;
+  using Prepared = testing::Prepared;
+
+  ::sluice::testing::MysqlDatabase* database_ = nullptr;
+  std::unique_ptr<testing::StoreUnderTest> under_test_;
+  std::unique_ptr<IdMaker> ids_;
+  std::unique_ptr<MysqlDeliveryStore> store_;
+};
+
+TEST_F(RegisteredEndpoints, OnlyEnabledOnesOfTheTenantSubscribe) {
+  const auto mine = endpoint("job.dead");
+  disable(endpoint());
+  endpoint("*", "other");
+  const std::vector<TenantId> tenants = {{"t"}, {"nobody"}};
+  const auto found = store_->subscribers(tenants, soon());
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->size(), 1U);
+  EXPECT_EQ(found->front().id, mine);
+  EXPECT_EQ(found->front().tenant.value, "t");
+  EXPECT_EQ(found->front().events, "job.dead");
+}
+
+TEST_F(RegisteredEndpoints, OneEventGoesToSeveralWithTheSameBody) {
+  const auto first = endpoint();
+  const auto second = endpoint();
+  pending({first, second});
+  const auto one = claim(first);
+  const auto two = claim(second);
+  ASSERT_EQ(one.size(), 1U);
+  ASSERT_EQ(two.size(), 1U);
+  EXPECT_EQ(one[0].endpoint_id, first);
+  EXPECT_EQ(one[0].event_id, two[0].event_id);
+  EXPECT_EQ(one[0].body, two[0].body);
+  EXPECT_NE(one[0].ref.id, two[0].ref.id);
+}
+
+TEST_F(RegisteredEndpoints, OneThatIsDisabledBetweenLookAndDecisionGetsNothing) {
+  const auto gone = endpoint();
+  const auto stays = endpoint();
+  disable(gone);
+  const auto made = pending({gone, stays, ids_->make<WebhookEndpointId>(1)});
+  const auto rows = database_->pool().query(Sql("SELECT id FROM delivery"), soon());
+  ASSERT_EQ(rows->size(), 1U);
+  EXPECT_EQ(rows->front().str(0), made[1].value);
+}
+
+TEST_F(RegisteredEndpoints, WhatIsDueToADisabledOneFailsAndWhatIsHeldStays) {
+  const auto id = endpoint();
+  const auto held = pending({id}).front();
+  const auto refs = claim(id);
+  const auto due = pending({id}).front();
+  disable(id);
+  EXPECT_TRUE(claim(id).empty());
+  EXPECT_EQ(under_test_->look(due).state, "failed");
+  EXPECT_NE(under_test_->look(due).last_error.find("disabled"), std::string::npos);
+  EXPECT_EQ(under_test_->look(held).state, "pending");
+  AttemptRecord record{refs[0].ref, id, {}, {Kind::kDelivered, 0ms}};
+  record.report.status = 200;
+  EXPECT_EQ(store_->record(std::span(&record, 1), soon())->front(), RecordOutcome::kRecorded);
+  EXPECT_EQ(under_test_->look(held).state, "delivered");
+}
+
+TEST_F(RegisteredEndpoints, GoneDisablesAtOnceAndTellsTheOthersOnce) {
+  const auto gone = endpoint();
+  const auto watches = endpoint("webhook_endpoint.disabled");
+  endpoint("job.dead");
+  endpoint("*", "other");
+  pending({gone});
+  pending({gone});
+  const auto claimed = claim(gone);
+  ASSERT_EQ(claimed.size(), 2U);
+  std::vector<AttemptRecord> records;
+  for (const ClaimedDelivery& one : claimed) {
+    records.push_back({one.ref, one.endpoint_id, {}, {Kind::kFailed, 0ms}});
+    records.back().report.status = 410;
+  }
+  ASSERT_TRUE(store_->record(records, soon()));
+  EXPECT_EQ(text("state", gone), "disabled");
+  EXPECT_EQ(text("disabled_reason", gone), "gone");
+  const auto due = store_->due_endpoints(100, soon());
+  ASSERT_EQ(due->size(), 1U);
+  EXPECT_EQ(due->front().endpoint, watches.value);
+  const auto told = claim(watches);
+  ASSERT_EQ(told.size(), 1U);
+  const auto event = nlohmann::json::parse(told[0].body);
+  EXPECT_EQ(event["id"], told[0].event_id.value);
+  EXPECT_EQ(event["type"], kEndpointDisabledEvent);
+  EXPECT_EQ(event["data"]["id"], gone.value);
+  EXPECT_EQ(event["data"]["disabled_reason"], "gone");
+  EXPECT_EQ(told[0].tenant.value, "t");
+}
+
+TEST_F(RegisteredEndpoints, FailingForLongDisablesAndForLessDoesNot) {
+  const auto id = endpoint();
+  pending({id});
+  attempt(id, AttemptFailure::kTimeout, std::nullopt, Kind::kRetry);
+  EXPECT_NE(text("failing_since", id), "");
+  failing_for(id, 59);
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  EXPECT_EQ(text("state", id), "enabled");
+  failing_for(id, 61);
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  EXPECT_EQ(text("state", id), "disabled");
+  EXPECT_EQ(text("disabled_reason", id), "failing");
+}
+
+TEST_F(RegisteredEndpoints, OneSuccessEndsTheFailing) {
+  const auto id = endpoint();
+  pending({id});
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  failing_for(id, 120);
+  attempt(id, AttemptFailure::kNone, 204, Kind::kDelivered);
+  EXPECT_EQ(text("failing_since", id), "");
+  EXPECT_EQ(text("state", id), "enabled");
+}
+
+TEST_F(RegisteredEndpoints, WhatWeCouldNotSendSaysNothingOfIt) {
+  const auto id = endpoint();
+  pending({id});
+  attempt(id, AttemptFailure::kNoSecret, std::nullopt, Kind::kRetry);
+  attempt(id, AttemptFailure::kUnsendable, std::nullopt, Kind::kRetry);
+  EXPECT_EQ(text("failing_since", id), "");
+}
+
+TEST_F(RegisteredEndpoints, ThousandsDueToADeadOneComeNotBeforeAnothersFirst) {
+  const auto dead = endpoint();
+  const auto live = endpoint();
+  pending({dead});
+  for (int made = 1; made < 10'000; made *= 2) {
+    const std::string from = std::to_string(made);
+    database_->execute(
+        "INSERT INTO delivery (id, shard, tenant_id, event_id, job_id, endpoint_id, url, endpoint, state, "
+        "attempt_due, created_at) "
+        "SELECT CONCAT('dlv_', n + " +
+        from + "), 1, 't', CONCAT('evt_', n + " + from +
+        "), '', endpoint_id, url, endpoint, "
+        "'pending', attempt_due, created_at FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY id) - 1 AS n FROM "
+        "delivery) AS d WHERE n + " +
+        from + " < 10000");
+  }
+  const auto wanted = pending({live}).front();  // Due after all of them.
+  EndpointGate gate(GateConfig{}, database_->clock(), database_->rng());
+  const auto due = store_->due_endpoints(100, soon());
+  ASSERT_TRUE(due) << due.error().message;
+  ASSERT_EQ(due->size(), 2U);
+  auto claimed = store_->claim(gate.wishes(*due), 60s, soon());
+  ASSERT_TRUE(claimed) << claimed.error().message;
+  const auto is_wanted = [&](const ClaimedDelivery& one) { return one.ref.id == wanted; };
+  EXPECT_EQ(std::count_if(claimed->begin(), claimed->end(), is_wanted), 1);
+  // Every place that the dead one may have is taken, and stays so: the next of the other's is still claimed
+  // at once.
+  for (const ClaimedDelivery& one : *claimed) gate.begin(one.endpoint);
+  const auto next = pending({live}).front();
+  claimed = store_->claim(gate.wishes(*store_->due_endpoints(100, soon())), 60s, soon());
+  ASSERT_EQ(claimed->size(), 1U);
+  EXPECT_EQ(claimed->front().ref.id, next);
+}
+
+}  // namespace
+}  // namespace sluice::callback
