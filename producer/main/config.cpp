@@ -1,5 +1,6 @@
 #include "producer/main/config.h"
 
+#include "common/crypto/crypto.h"
 #include "common/mysql/settings.h"
 #include "common/rabbitmq/settings.h"
 #include "common/redis/settings.h"
@@ -103,10 +104,17 @@ void bind(config::Settings& settings, ProducerConfig& config) {
                      {"error", LogLevel::kError}},
                     "Least important lines that are logged");
   settings.add("region", config.region, "Where this producer runs, for logs and metrics");
+  settings.add("master-key", config.master_key,
+               "Base64 of 32 bytes: seals the secrets of webhook endpoints; see -file");
   settings.add_enum(
       "engine", config.engine, {{"native", EngineKind::kNative}, {"echo", EngineKind::kEcho}},
       "What the workers compute with; echo answers with the prompt, for tests and measurements");
   settings.add("model", config.model, "The model file that the workers serve");
+  settings.add_check([&config]() -> Status {
+    if (config.master_key.reveal().empty()) return {};
+    const auto sealer = Sealer::make(config.master_key);
+    return sealer ? Status() : fail(ErrorCode::kInvalid, "master-key: must be base64 of 32 bytes");
+  });
   settings.add_check([&config]() -> Status {
     if (config.engine == EngineKind::kNative && config.model.empty()) {
       return fail(ErrorCode::kInvalid, "model: must name a file, unless engine is echo");

@@ -14,6 +14,7 @@
 #include "producer/api/admission.h"
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
+#include "producer/api/webhook_api.h"
 #include "producer/dispatch/dispatcher.h"
 #include "producer/dispatch/operation_runner.h"
 #include "producer/dispatch/relay.h"
@@ -39,6 +40,8 @@ struct ProducerConfig {
   AuthenticatorConfig authenticator;
   AdmissionConfig admission;
   JobApiConfig api;
+  WebhookApiConfig webhooks;
+  Secret master_key;  // Base64 of 32 bytes: seals the secrets of webhook endpoints. Empty: there can be none.
   CoalescerConfig coalescer;
   DispatcherConfig dispatcher;
   RelayConfig relay;

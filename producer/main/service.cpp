@@ -24,6 +24,7 @@
 #include "common/store/mysql_shard_leases.h"
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
+#include "producer/api/webhook_delivery_api.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
@@ -45,6 +46,13 @@ std::string make_owner_name(Rng& rng) {
   return "producer-" + std::string(host.data()) + "-" + std::to_string(getpid()) + "-" + to_hex(random);
 }
 
+// None: there is no master key; a wrong one was refused with the settings.
+std::optional<Sealer> sealer_of(const Secret& master_key) {
+  if (master_key.reveal().empty()) return std::nullopt;
+  auto sealer = Sealer::make(master_key);
+  return sealer ? std::optional(std::move(*sealer)) : std::nullopt;
+}
+
 class RealService final : public Service {
  public:
   RealService(ProducerConfig config, ModelCatalog models, Clock& clock, Rng& rng)
@@ -59,6 +67,8 @@ class RealService final : public Service {
         jobs_(mysql_, ids_, config_.rules),
         events_(mysql_, config_.rules.republish_after),
         accounts_(mysql_, rng, std::nullopt),
+        endpoints_(mysql_, ids_, rng, sealer_of(config_.master_key)),
+        deliveries_(mysql_),
         leases_(mysql_),
         letters_(mysql_, ids_, config_.rules),
         operations_(mysql_, ids_, config_.rules, config_.operations),
@@ -105,6 +115,8 @@ class RealService final : public Service {
         fleet_api_({fleet_, jobs_, keys_, broker_, authenticator_, models_, clock, rng, config_.region,
                     [this] { dispatcher_.wake(); }},
                    config_.api.call_timeout),
+        webhook_api_({endpoints_, deliveries_, authenticator_, ids_, clock, rng}, config_.webhooks),
+        webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -161,6 +173,8 @@ class RealService final : public Service {
     api_.add_routes(router);
     dead_letter_api_.add_routes(router);
     fleet_api_.add_routes(router);
+    webhook_api_.add_routes(router);
+    webhook_delivery_api_.add_routes(router);
     const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
     std::vector<http::ReadyCheck> checks;
     checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
@@ -193,6 +207,8 @@ class RealService final : public Service {
   MysqlJobStore jobs_;
   MysqlEventStore events_;
   MysqlAccountStore accounts_;
+  WebhookEndpointStore endpoints_;
+  WebhookDeliveryLog deliveries_;
   MysqlShardLeases leases_;
   MysqlDeadLetterStore letters_;
   MysqlOperationStore operations_;
@@ -218,6 +234,8 @@ class RealService final : public Service {
   JobApi api_;
   DeadLetterApi dead_letter_api_;
   FleetApi fleet_api_;
+  WebhookApi webhook_api_;
+  WebhookDeliveryApi webhook_delivery_api_;
   http::Server http_;
   bool stopped_ = false;
 };

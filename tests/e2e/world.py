@@ -170,6 +170,8 @@ class Delivery:
     webhook_id: str
     body: bytes
     signature_ok: bool
+    path: str = ""
+    headers: dict[str, str] = field(default_factory=dict)   # Names in lower case.
 
 
 @dataclass
@@ -190,7 +192,8 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 good = signature_ok(receiver.secret, self.headers, body)
                 with receiver.lock:
-                    receiver.deliveries.append(Delivery(self.headers["webhook-id"], body, good))
+                    receiver.deliveries.append(Delivery(self.headers["webhook-id"], body, good, self.path, {
+                        name.lower(): value for name, value in self.headers.items()}))
                     statuses = receiver.plan.get(self.path, [])
                     status = statuses.pop(0) if statuses else 200
                     receiver.lock.notify_all()
@@ -215,6 +218,16 @@ class Receiver:
             for delivery in self.deliveries:
                 jobs[json.loads(delivery.body)["data"]["id"]].append(delivery)
         return jobs
+
+    def wait_for(self, path: str, count: int = 1, seconds: float = 60, type_: str = "") -> list[Delivery]:
+        """What came to a path, once there are `count` of it (of one type of event, if it is named)."""
+        def came() -> list[Delivery]:
+            return [d for d in self.deliveries if d.path == path and type_ in ("", json.loads(d.body)["type"])]
+
+        with self.lock:
+            if not self.lock.wait_for(lambda: len(came()) >= count, timeout=seconds):
+                raise AssertionError(f"{len(came())} of {count} came to {path}")
+            return came()
 
     def wait_for_jobs(self, job_ids: set[str], seconds: float = 90) -> None:
         def missing() -> set[str]:

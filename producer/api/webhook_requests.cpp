@@ -1,0 +1,158 @@
+#include "producer/api/webhook_requests.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "common/crypto/crypto.h"
+#include "common/http/body_json.h"
+#include "common/store/webhook_events.h"
+#include "producer/api/json_fields.h"
+#include "producer/api/url.h"
+
+namespace sluice::producer {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kDescriptionMax = 500;  // Characters.
+constexpr std::size_t kEventsMax = 20;
+constexpr std::int64_t kOverlapMaxS = std::int64_t{7} * 24 * 3600;
+// What Standard Webhooks asks of a secret.
+constexpr std::size_t kSecretBytesMin = 24;
+constexpr std::size_t kSecretBytesMax = 64;
+
+void read_url(const json& value, FieldErrors& errors, std::optional<std::string>& url) {
+  const std::string* text = read_string(value, "url", errors);
+  if (text == nullptr) return;
+  if (const Status good = check_callback_url(*text); !good) {
+    errors.add("url", "invalid_value", good.error().message);
+  } else {
+    url = *text;
+  }
+}
+
+void read_events(const json& value, FieldErrors& errors, std::optional<std::string>& events) {
+  if (value.is_null()) return;
+  if (!value.is_array() || value.empty() || value.size() > kEventsMax) {
+    errors.add("events", "invalid_type", "must be an array of 1 to 20 types of events, or [\"*\"]");
+    return;
+  }
+  const auto known = webhook_event_types();
+  std::string joined;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const std::string field = "events[" + std::to_string(i) + "]";
+    const std::string* type = read_string(value[i], field, errors);
+    if (type == nullptr) {
+      if (value[i].is_null()) errors.add(field, "invalid_type", "must be a string");
+      continue;
+    }
+    if (*type != kAllEvents && std::find(known.begin(), known.end(), *type) == known.end()) {
+      errors.add(field, "invalid_value", "is not a type of event");
+      continue;
+    }
+    if (chosen_events_hold(joined, *type)) continue;  // Said before.
+    joined += (joined.empty() ? "" : ",") + *type;
+  }
+  events = joined;
+}
+
+void read_description(const json& value, FieldErrors& errors, std::optional<std::string>& description) {
+  const std::string* text = read_string(value, "description", errors);
+  if (text == nullptr) return;
+  if (count_characters(*text) > kDescriptionMax) {
+    errors.add("description", "invalid_value", "must be at most 500 characters");
+  } else {
+    description = *text;
+  }
+}
+
+// Never says anything of the secret itself.
+void read_secret(const json& value, FieldErrors& errors, std::string& secret) {
+  constexpr std::string_view kPrefix = "whsec_";
+  const std::string* text = read_string(value, "secret", errors);
+  if (text == nullptr) return;
+  const auto key = text->starts_with(kPrefix) ? base64_decode(std::string_view(*text).substr(kPrefix.size()))
+                                              : Result<std::string>(fail(ErrorCode::kInvalid, ""));
+  if (!key || key->size() < kSecretBytesMin || key->size() > kSecretBytesMax) {
+    errors.add("secret", "invalid_value", "must be whsec_ and base64 of 24 to 64 bytes");
+  } else {
+    secret = *text;
+  }
+}
+
+}  // namespace
+
+tl::expected<EndpointFields, SubmitRefusal> parse_endpoint(std::string_view body, bool creating) {
+  EndpointFields fields;
+  FieldErrors errors;
+  const auto read =
+      read_object(body, errors, [&](const std::string& name, const json& value, FieldErrors& into) {
+        if (name == "url") {
+          read_url(value, into, fields.changes.url);
+        } else if (name == "description") {
+          read_description(value, into, fields.changes.description);
+        } else if (name == "events") {
+          read_events(value, into, fields.changes.events);
+        } else if (name == "enabled" && !creating) {
+          if (value.is_boolean()) {
+            fields.changes.enabled = value.get<bool>();
+          } else if (!value.is_null()) {
+            into.add("enabled", "invalid_type", "must be true or false");
+          }
+        } else if (name == "secret" && creating) {
+          read_secret(value, into, fields.secret);
+        } else {
+          return false;
+        }
+        return true;
+      });
+  if (!read) return tl::unexpected(read.error());
+  const bool url_is_wrong = std::any_of(errors.kept().begin(), errors.kept().end(),
+                                        [](const FieldError& error) { return error.field == "url"; });
+  if (creating && !fields.changes.url && !url_is_wrong) errors.add("url", "missing_field", "is required");
+  if (!errors.empty()) return refuse_fields(std::move(errors));
+  return fields;
+}
+
+tl::expected<RotationFields, SubmitRefusal> parse_rotation(std::string_view body) {
+  RotationFields fields;
+  FieldErrors errors;
+  const auto read =
+      read_object(body, errors, [&](const std::string& name, const json& value, FieldErrors& into) {
+        if (name == "secret") {
+          read_secret(value, into, fields.secret);
+        } else if (name == "old_expires_in") {
+          read_integer(value, name, 0, kOverlapMaxS, into,
+                       [&fields](std::int64_t n) { fields.old_expires_s = n; });
+        } else {
+          return false;
+        }
+        return true;
+      });
+  if (!read) return tl::unexpected(read.error());
+  if (!errors.empty()) return refuse_fields(std::move(errors));
+  return fields;
+}
+
+tl::expected<EndpointPage, BadQuery> read_endpoint_query(const http::RequestHead& head) {
+  EndpointPage page;
+  for (const auto& [name, value] : head.query) {
+    if (is_given_twice(head, name)) return bad_param(name, "is given twice");
+    if (name == "after") {
+      if (!is_well_formed_id(value, WebhookEndpointIdTag::kPrefix)) {
+        return bad_param(name, "must be the id of a webhook endpoint");
+      }
+      page.after.value = value;
+    } else if (name == "limit") {
+      if (!read_limit(value, page.limit)) return bad_param(name, "must be a whole number from 1 to 100");
+    } else {
+      return bad_param(name, "is not a query parameter of this route");
+    }
+  }
+  return page;
+}
+
+}  // namespace sluice::producer
