@@ -39,5 +39,30 @@ TEST(WebhookUrl, RefusesWhatIsNoHttpUrl) {
   }
 }
 
+// What a URL seems to name and what it names are not always the same: the endpoint is what is connected to.
+TEST(WebhookUrl, TheHostIsTheOneThatIsConnectedTo) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"http://10.0.0.1#@good.example/", "http://10.0.0.1:80"},
+      {"http://10.0.0.1?@good.example/", "http://10.0.0.1:80"},
+      {"http://10.0.0.1/@good.example/", "http://10.0.0.1:80"},
+      {"http://%31%30.0.0.1/", "http://10.0.0.1:80"},
+      {"http://good.example/@10.0.0.1", "http://good.example:80"},
+      {"http://10.0.0.1.good.example/", "http://10.0.0.1.good.example:80"},
+      {"http://[::ffff:10.0.0.1]/", "http://[::ffff:10.0.0.1]:80"},
+  };
+  for (const auto& [url, endpoint] : cases) {
+    const auto parsed = parse_webhook_url(url);
+    ASSERT_TRUE(parsed) << url << ": " << parsed.error().message;
+    EXPECT_EQ(parsed->endpoint(), endpoint) << url;
+  }
+  for (const char* url :
+       {"http://good.example@10.0.0.1/", "http://good.example:80@10.0.0.1/", "http://@10.0.0.1/",
+        "http://good.example\\@10.0.0.1/", "http://good.example%40@10.0.0.1/",
+        "http://[::1%25lo]@good.example/", "http:10.0.0.1", "http:/10.0.0.1@x/"}) {
+    const auto parsed = parse_webhook_url(url);
+    EXPECT_FALSE(parsed) << url << " is " << (parsed ? parsed->endpoint() : "");
+  }
+}
+
 }  // namespace
 }  // namespace sluice::callback

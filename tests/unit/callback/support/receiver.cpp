@@ -138,7 +138,7 @@ void Receiver::serve(int fd) {
     std::string text = reply.raw;
     if (text.empty()) {
       text = "HTTP/1.1 " + std::to_string(reply.status) + " Reason\r\n" + reply.headers;
-      if (!reply.endless && !reply.hang)
+      if (!reply.endless && !reply.hang && !reply.drip)
         text += "Content-Length: " + std::to_string(reply.body.size()) + "\r\n";
       text += "\r\n" + reply.body;
     }
@@ -149,6 +149,14 @@ void Receiver::serve(int fd) {
       }
       break;
     }
+    if (reply.reset) {
+      const linger at_once{1, 0};
+      ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+      break;
+    }
+    while (reply.drip && pause(std::chrono::milliseconds(20)) && send_all(fd, "x")) {
+    }
+    if (reply.drip) break;
     const std::string block(65536, 'x');
     while (reply.endless && send_all(fd, block)) {
     }

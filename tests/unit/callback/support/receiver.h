@@ -32,6 +32,8 @@ class Receiver {
     std::chrono::milliseconds delay{0};  // Before anything is sent.
     bool endless = false;                // After the rest, bytes until the client leaves.
     bool hang = false;                   // After the rest, nothing until the client leaves.
+    bool reset = false;                  // After the rest, the connection is reset instead of closed.
+    bool drip = false;                   // After the rest, a byte now and then until the client leaves.
   };
   using Answer = std::function<Reply(const Request&)>;
 
