@@ -112,6 +112,7 @@ class RealService final : public Service {
     const auto backlog = store_.backlog(kBacklogCountMax, Deadline::in(clock_, kReadyTimeout));
     if (backlog) {
       metrics_.backlog.pending.set(static_cast<double>(backlog->pending));
+      metrics_.backlog.disabled_endpoints.set(static_cast<double>(backlog->disabled_endpoints));
       metrics_.backlog.oldest_due_seconds.set(std::chrono::duration<double>(backlog->oldest_due).count());
     }
     return kBacklogEvery;

@@ -53,6 +53,9 @@ CallbackMetrics make_callback_metrics(metrics::Registry& registry) {
       registry.gauge("sluice_webhook_pending", "Deliveries that have not ended, counted to 100,000");
   m.backlog.oldest_due_seconds = registry.gauge("sluice_webhook_oldest_due_seconds",
                                                 "How long the longest waiting delivery has been due");
+  m.backlog.disabled_endpoints =
+      registry.gauge("sluice_webhook_disabled_endpoints",
+                     "Registered endpoints that were disabled because they were gone or only failed");
   return m;
 }
 

@@ -29,6 +29,7 @@ struct CourierMetrics {
 struct BacklogMetrics {
   metrics::Gauge pending;
   metrics::Gauge oldest_due_seconds;
+  metrics::Gauge disabled_endpoints;
 };
 
 struct CallbackMetrics {

@@ -69,6 +69,7 @@ enum class RecordOutcome {
 struct Backlog {
   std::int64_t pending = 0;                 // Counted up to the limit that was asked for.
   std::chrono::milliseconds oldest_due{0};  // How long the longest waiting one has been due; 0: none is.
+  std::int64_t disabled_endpoints = 0;      // Registered ones that were gone or only failed.
 };
 
 class DeliveryStore {

@@ -225,9 +225,10 @@ Result<Backlog> MysqlDeliveryStore::backlog(std::int64_t count_max, Deadline dea
   Sql sql(
       "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE attempt_due IS NOT NULL LIMIT ?) AS "
       "pending), "
-      "(SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(attempt_due), UTC_TIMESTAMP(6)), 0) FROM delivery)");
+      "(SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(attempt_due), UTC_TIMESTAMP(6)), 0) FROM delivery), "
+      "(SELECT COUNT(*) FROM webhook_endpoint WHERE disabled_reason IN ('gone', 'failing'))");
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(count_max), deadline));
-  return Backlog{rows.front().int64(0), waited(rows.front(), 1)};
+  return Backlog{rows.front().int64(0), waited(rows.front(), 1), rows.front().int64(2)};
 }
 
 }  // namespace sluice::callback

@@ -159,6 +159,8 @@ TEST_F(RegisteredEndpoints, GoneDisablesAtOnceAndTellsTheOthersOnce) {
   ASSERT_TRUE(store_->record(records, soon()));
   EXPECT_EQ(text("state", gone), "disabled");
   EXPECT_EQ(text("disabled_reason", gone), "gone");
+  disable(endpoint());  // By request: nothing that anybody has to look at.
+  EXPECT_EQ(store_->backlog(100, soon())->disabled_endpoints, 1);
   const auto due = store_->due_endpoints(100, soon());
   ASSERT_EQ(due->size(), 1U);
   EXPECT_EQ(due->front().endpoint, watches.value);
