@@ -86,6 +86,9 @@ class FleetStore {
   virtual Result<WorkerInfo> set_draining(const std::string& id, bool draining, const Actor& actor,
                                           Deadline deadline) = 0;
 
+  // Ends a job of any tenant; one that has ended stays as it is. kNotFound: there is no such job.
+  virtual Status cancel_job(const JobId& id, const Actor& actor, Deadline deadline) = 0;
+
   // Models and classes of which something waits or runs, by name and class.
   virtual Result<std::vector<WaitingJobs>> waiting_jobs(Deadline deadline) = 0;
   virtual Result<Overview> overview(Deadline deadline) = 0;

@@ -166,6 +166,30 @@ Result<WorkerInfo> MysqlFleetStore::set_draining(const std::string& id, bool dra
   });
 }
 
+Status MysqlFleetStore::cancel_job(const JobId& id, const Actor& actor, Deadline deadline) {
+  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+    Sql select(store::kSelectLocked);
+    select.text("WHERE id = ? FOR UPDATE").bind(id.value);
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    if (rows.empty()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+    store::LockedJob locked = store::read_locked(rows.front());
+    if (is_final(locked.job.state)) return true;
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    std::vector<store::Change> changes(1);
+    changes[0].locked = &locked;
+    changes[0].to = JobState::kCancelled;
+    changes[0].error = JobError{"job_cancelled", "The job was cancelled by an operator.", "job_error", ""};
+    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    SLUICE_TRY(store::write_audit(db, now, AuditEntry{{}, 0, actor, "jobs.cancel", id.value, "", 1}, ids_,
+                                  deadline));
+    return true;
+  });
+  // Repeating is safe: a job that is final already stays as it is.
+  if (!done && done.error().code == ErrorCode::kOutcomeUnknown) return cancel_job(id, actor, deadline);
+  if (!done) return fail(done.error());
+  return {};
+}
+
 Result<std::vector<WaitingJobs>> MysqlFleetStore::waiting_jobs(Deadline deadline) {
   std::map<std::pair<std::string, std::int64_t>, WaitingJobs> queues;
   // Each by itself, so that the index is read where something waits and not where jobs have ended.

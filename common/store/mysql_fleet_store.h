@@ -18,6 +18,7 @@ class MysqlFleetStore final : public FleetStore {
   Result<std::vector<WorkerInfo>> list_workers(Deadline deadline) override;
   Result<WorkerInfo> set_draining(const std::string& id, bool draining, const Actor& actor,
                                   Deadline deadline) override;
+  Status cancel_job(const JobId& id, const Actor& actor, Deadline deadline) override;
   Result<std::vector<WaitingJobs>> waiting_jobs(Deadline deadline) override;
   Result<Overview> overview(Deadline deadline) override;
 

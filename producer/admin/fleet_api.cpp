@@ -164,6 +164,7 @@ void FleetApi::add_routes(http::Router& router) {
   add(Method::kPost, "/v1/admin/workers/{id}/undrain", kAdminBodyBytesMax, &FleetApi::undrain);
   add(Method::kGet, "/v1/admin/jobs", 0, &FleetApi::list_jobs);
   add(Method::kGet, "/v1/admin/jobs/{id}", 0, &FleetApi::get_job);
+  add(Method::kPost, "/v1/admin/jobs/{id}/cancel", kAdminBodyBytesMax, &FleetApi::cancel_job);
   add(Method::kGet, "/v1/admin/pauses", 0, &FleetApi::list_pauses);
   add(Method::kPost, "/v1/admin/pauses", kAdminBodyBytesMax, &FleetApi::set_pause);
   add(Method::kPost, "/v1/admin/pauses/end", kAdminBodyBytesMax, &FleetApi::end_pause);
@@ -293,6 +294,16 @@ http::Response FleetApi::get_job(const http::Request& request) {
   const std::string_view id = request.path_param("id");
   if (!is_well_formed_id(id, JobIdTag::kPrefix)) return no_such_job();
   const auto job = parts_.jobs.get(TenantId{}, JobId{std::string(id)}, call_deadline());
+  return job ? http::json_response(200, admin_job_json(*job)) : store_failure(job.error());
+}
+
+http::Response FleetApi::cancel_job(const http::Request& request) {
+  if (const auto none = read_no_query(request); !none) return bad_query(none.error());
+  const JobId id{std::string(request.path_param("id"))};
+  if (!is_well_formed_id(id.value, JobIdTag::kPrefix)) return no_such_job();
+  if (const Status done = parts_.fleet.cancel_job(id, actor_of(request), call_deadline()); !done)
+    return store_failure(done.error());
+  const auto job = parts_.jobs.get(TenantId{}, id, call_deadline());
   return job ? http::json_response(200, admin_job_json(*job)) : store_failure(job.error());
 }
 

@@ -50,6 +50,7 @@ class FleetApi {
   http::Response undrain(const http::Request& request) { return set_draining(request, false); }
   http::Response list_jobs(const http::Request& request);
   http::Response get_job(const http::Request& request);
+  http::Response cancel_job(const http::Request& request);
   http::Response list_pauses(const http::Request& request);
   http::Response set_pause(const http::Request& request);
   http::Response end_pause(const http::Request& request);

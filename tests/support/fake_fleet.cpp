@@ -57,6 +57,18 @@ Result<bool> FakeJobStore::beat(const WorkerBeat& beat, Deadline) {
   return worker.draining;
 }
 
+Status FakeJobStore::cancel_job(const JobId& id, const Actor& actor, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("cancel_job")) return fail(fault->code, "fault asked for");
+  const auto found = rows_.find(id.value);
+  if (found == rows_.end()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+  if (is_final(found->second.job.state)) return {};
+  end(found->second, JobState::kCancelled, std::nullopt,
+      JobError{"job_cancelled", "The job was cancelled by an operator.", "job_error", ""});
+  write_audit(actor, "jobs.cancel", id.value, "", 1);
+  return {};
+}
+
 Status FakeJobStore::forget_worker(const std::string& id, Deadline) {
   MutexLock lock(mutex_);
   if (const auto fault = enter("forget_worker")) return fail(fault->code, "fault asked for");

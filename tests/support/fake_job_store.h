@@ -81,6 +81,7 @@ class FakeJobStore final : public JobStore,
   Status resume(PauseKind kind, const std::string& name, const Actor& actor, Deadline deadline) override;
   Result<std::vector<Pause>> list_pauses(Deadline deadline) override;
   Result<bool> beat(const WorkerBeat& beat, Deadline deadline) override;
+  Status cancel_job(const JobId& id, const Actor& actor, Deadline deadline) override;
   Status forget_worker(const std::string& id, Deadline deadline) override;
   Result<std::vector<WorkerInfo>> list_workers(Deadline deadline) override;
   Result<WorkerInfo> set_draining(const std::string& id, bool draining, const Actor& actor,

@@ -166,6 +166,31 @@ TYPED_TEST(FleetContract, CountsSayWhatWaitsAndRunsWhere) {
   EXPECT_EQ(overview.running_operations, 0);
 }
 
+TYPED_TEST(FleetContract, OperatorsCancelJobsOfEveryTenantOnce) {
+  NewJob other = this->new_job();
+  other.job.tenant = TenantId{"other"};
+  const JobId id = this->submit(other);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(this->fleet().cancel_job(id, kActor, this->soon()).has_value());
+    const auto job = this->jobs().get(TenantId{"other"}, id, this->soon());
+    ASSERT_TRUE(job.has_value());
+    EXPECT_EQ(job->state, JobState::kCancelled);
+    EXPECT_EQ(job->error->code, "job_cancelled");
+  }
+  EXPECT_THAT(this->audit_actions(), ElementsAre("jobs.cancel " + id.value));
+  EXPECT_EQ((*this->fleet().overview(this->soon())).undecided_events, 1);
+  EXPECT_EQ(this->fleet().cancel_job(JobId{"job_1"}, kActor, this->soon()).error().code,
+            ErrorCode::kNotFound);
+}
+
+TYPED_TEST(FleetContract, AnOperatorsCancelEndsARunningJob) {
+  const JobId id = this->submit();
+  const auto claimed = this->claim(id);
+  ASSERT_TRUE(this->fleet().cancel_job(id, kActor, this->soon()).has_value());
+  EXPECT_EQ((*this->fleet().overview(this->soon())).running, 0);
+  EXPECT_EQ(this->audit_actions().size(), 1U);
+}
+
 TYPED_TEST(FleetContract, OperatorsListJobsOfEveryTenant) {
   NewJob other = this->new_job();
   other.job.tenant = TenantId{"other"};

@@ -135,6 +135,12 @@ TEST_F(Fleet, JobsOfEveryTenantAreListedForOperatorsAlone) {
     EXPECT_EQ(admin.get(path).status, 200) << path;
   }
   EXPECT_EQ(one.get("/v1/jobs").json["data"].size(), 1U);
+  const std::string cancel = "/v1/admin/jobs/" + id + "/cancel";
+  EXPECT_EQ(one.post(cancel, json::object()).status, 403);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(admin.post(cancel, json::object()).json["status"], "cancelled");
+  EXPECT_EQ(one.get("/v1/jobs/" + id).json["status"], "cancelled");
+  EXPECT_EQ(admin.get("/v1/admin/audit?action=jobs.cancel").json["data"].size(), 1U);
+  EXPECT_EQ(admin.post("/v1/admin/jobs/job_1/cancel", json::object()).json["error"]["code"], "job_not_found");
 }
 
 TEST_F(Fleet, WhatIsWrongWithABodyIsNamed) {
