@@ -87,6 +87,8 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation) {
   app->footer(
       "These options may stand after every command. sluicectl COMMAND --help says more.\n"
       "Exit codes: 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 left by Ctrl-C.");
+  add_fleet(*app, invocation);
+  add_jobs(*app, invocation);
   add_letters(*app, invocation);
   add_accounts(*app, invocation);
   add_setup(*app);

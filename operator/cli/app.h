@@ -29,6 +29,8 @@ struct Invocation {
 std::unique_ptr<CLI::App> make_app(Invocation& invocation);
 
 // Each group of commands adds itself.
+void add_fleet(CLI::App& app, Invocation& invocation);
+void add_jobs(CLI::App& app, Invocation& invocation);
 void add_letters(CLI::App& app, Invocation& invocation);
 void add_accounts(CLI::App& app, Invocation& invocation);
 

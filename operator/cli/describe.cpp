@@ -38,7 +38,9 @@ void describe_command(const CLI::App& app, const std::string& path, std::vector<
   DescribedCommand command;
   command.path = path;
   command.help = app.get_description();
-  command.footer = app.get_footer();
+  // Commands that say nothing of their own have their parent's footer.
+  const CLI::App* parent = app.get_parent();
+  if (parent == nullptr || parent->get_footer() != app.get_footer()) command.footer = app.get_footer();
   for (const CLI::Option* option : app.get_options()) command.options.push_back(describe_option(*option));
   const auto subcommands = app.get_subcommands([](const CLI::App*) { return true; });
   for (const CLI::App* sub : subcommands) command.subcommands.push_back(sub->get_name());

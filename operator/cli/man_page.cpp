@@ -18,7 +18,8 @@ sluicectl \- look after an installation of sluice
 [\fIWORD\fR ...] [\fIOPTION\fR ...]
 .SH DESCRIPTION
 .B sluicectl
-finds, redrives and discards dead letters, and shows the audit log, by calling the admin API of a producer over HTTP. The commands under
+shows what waits and what runs, pauses and drains, and finds, redrives and discards dead letters, by calling the admin API of a
+producer over HTTP. The commands under
 .I Set-up
 work on the database and the broker themselves and take the settings of the services instead.
 .PP
@@ -66,6 +67,7 @@ sluicectl dlq list
 sluicectl dlq redrive \-\-fingerprint 0123456789abcdef \-\-canary 10
 sluicectl dlq continue op_0192...
 sluicectl dlq discard \-\-error invalid_request \-\-before 2h \-\-yes
+sluicectl pause model sluice-tiny \-\-reason "new weights"
 source <(sluicectl completion bash)
 .fi
 )roff";

@@ -44,7 +44,8 @@ std::string advice(int status, const std::string& code, std::string_view retry_a
            "; on a local stack: eval \"$(deploy/local/stack env)\"; export SLUICE_URL SLUICE_ADMIN_KEY";
   }
   if (code == "insufficient_scope") {
-    return "use a key with the scope admin: SLUICE_ADMIN_KEY or SLUICE_ADMIN_KEY_FILE";
+    return "use a key with the scope admin; whoever has one makes another by: sluicectl keys create --scope "
+           "admin";
   }
   if (code == "route_not_found") {
     return "is " + server + " a producer, and of the same version as this sluicectl (sluicectl --version)?";
@@ -56,11 +57,16 @@ std::string advice(int status, const std::string& code, std::string_view retry_a
     return "sluicectl dlq operations lists them";
   }
   if (code == "redriven_too_often") return "--force redrives them in spite of that";
+  if (code == "job_not_found") return "sluicectl jobs list shows the newest";
+  if (code == "worker_not_found") return "sluicectl workers lists them";
+  if (code == "key_not_found") return "sluicectl keys list shows the ids";
+  if (code == "not_paused") return "sluicectl pauses lists what is";
   if (code == "outcome_unknown") return "look whether it was done before you repeat it";
   if (status == 429 || status == 503) {
-    return retry_after.empty() ? "try again in a few seconds"
-                               : "try again in " + safe_text(retry_after) + " s; /ready of " + server +
-                                     " tells what is missing";
+    return retry_after.empty()
+               ? "try again in a few seconds"
+               : "try again in " + safe_text(retry_after) + " s; sluicectl status, and /ready of " + server +
+                     ", tell what is missing";
   }
   return {};
 }
@@ -108,7 +114,7 @@ Error silence_error(const ApiRequest& request, int system_error, std::string_vie
                                                      : "broke off (" + safe_text(reason) + ")";
   if (request.method == "GET") {
     return Error{ErrorCode::kUnavailable,
-                 server + " " + what + ".\n  Try again; its /ready tells what is missing."};
+                 server + " " + what + ".\n  Try again; sluicectl status tells more."};
   }
   return Error{ErrorCode::kOutcomeUnknown,
                server + " " + what + ": whether it was done is not known.\n  Look before you repeat it: " +

@@ -16,6 +16,36 @@ namespace sluice::operate {
 
 inline constexpr int kListDefault = 20;
 
+// --- the fleet ---
+Status show_status(Tool& tool);
+Status list_queues(Tool& tool);
+Status list_workers(Tool& tool);
+
+struct DrainOptions {
+  std::string worker;
+  bool undo = false;
+  bool wait = false;  // Until it holds no job any more.
+};
+Status drain_worker(Tool& tool, const DrainOptions& options);
+
+struct PauseOptions {
+  std::string kind;  // model or tenant
+  std::string name;
+  std::string reason;
+};
+Status list_pauses(Tool& tool);
+Status pause(Tool& tool, const PauseOptions& options);
+Status resume(Tool& tool, const PauseOptions& options);
+
+// --- jobs ---
+struct JobListOptions {
+  std::string status, model, tenant, batch, after;
+  int limit = kListDefault;
+};
+Status list_jobs(Tool& tool, const JobListOptions& options);
+Status show_job(Tool& tool, const std::string& id);
+Status cancel_jobs(Tool& tool, const std::vector<std::string>& ids);
+
 // --- dead letters ---
 struct LetterFilter {
   std::string tenant, model, fingerprint, error_code, reason;
@@ -71,7 +101,16 @@ Status watch_operation(Tool& tool, const WatchOptions& options);
 Status continue_operation(Tool& tool, const WatchOptions& options);
 Status stop_operation(Tool& tool, const WatchOptions& options);
 
-// --- the audit log ---
+// --- keys, audit ---
+struct KeyCreateOptions {
+  std::string tenant = "default";
+  std::string name;
+  std::vector<std::string> scopes;
+};
+Status list_keys(Tool& tool, const std::string& tenant);
+Status create_key(Tool& tool, const KeyCreateOptions& options);
+Status revoke_key(Tool& tool, const std::string& id);
+
 struct AuditOptions {
   std::string action, after;
   int limit = kListDefault;

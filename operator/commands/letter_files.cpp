@@ -153,7 +153,7 @@ Status replay_letter(Tool& tool, const ReplayOptions& options) {
                                               {{"changes", changes}}));
   if (printed_json(tool, job)) return {};
   const std::string fresh = safe_text(text_in(job, "id"));
-  tool.out() << "replayed as " << fresh << "\n";
+  tool.out() << "replayed as " << fresh << "; how it goes: sluicectl jobs show " << fresh << "\n";
   return {};
 }
 

@@ -32,22 +32,68 @@ class CommandLine : public ::testing::Test {
 };
 
 TEST_F(CommandLine, TakesWhatTheManPageShows) {
-  for (const char* words :
-       {"dlq list", "dlq list --json", "--json dlq list", "dlq list --each --state any -n 5",
-        "dlq show 0123456789abcdef", "dlq redrive job_1 job_2",
-        "dlq redrive --all --canary 10 --rate 2.5 --yes", "dlq discard --error bad --before 2h -y",
-        "dlq export -o f", "dlq replay job_1 --set a=b --set c=d", "dlq watch op_1 --outcome",
-        "dlq continue op_1", "dlq stop op_1", "dlq operations", "audit --action keys.", "completion bash",
-        "completion zsh", "man", "audit --url http://h --timeout 5s"}) {
+  for (const char* words : {"dlq list",
+                            "dlq list --json",
+                            "--json dlq list",
+                            "dlq list --each --state any -n 5",
+                            "dlq show 0123456789abcdef",
+                            "dlq redrive job_1 job_2",
+                            "dlq redrive --all --canary 10 --rate 2.5 --yes",
+                            "dlq discard --error bad --before 2h -y",
+                            "dlq export -o f",
+                            "dlq replay job_1 --set a=b --set c=d",
+                            "dlq watch op_1 --outcome",
+                            "dlq continue op_1",
+                            "dlq stop op_1",
+                            "status",
+                            "queues",
+                            "workers --json",
+                            "drain w1 --wait",
+                            "undrain w1",
+                            "jobs list --status dead -n 5",
+                            "jobs show job_1",
+                            "jobs cancel job_1 job_2 -y",
+                            "pause model m --reason 'new weights'",
+                            "resume tenant t",
+                            "pauses",
+                            "keys list",
+                            "keys create --name n --scope read --scope admin",
+                            "keys revoke key_1",
+                            "dlq operations",
+                            "audit --action keys.",
+                            "completion bash",
+                            "completion zsh",
+                            "man",
+                            "audit --url http://h --timeout 5s"}) {
     EXPECT_TRUE(takes(words)) << words;
   }
 }
 
 TEST_F(CommandLine, RefusesWhatMakesNoSense) {
-  for (const char* words :
-       {"", "frob", "dlq", "dlq frob", "audit extra", "dlq show", "dlq list --state sideways",
-        "dlq list -n -1", "dlq redrive --canary 0", "dlq redrive --rate -1", "dlq discard --canary 1",
-        "completion fish", "audit dlq", "dlq replay", "--frob audit"}) {
+  for (const char* words : {"",
+                            "frob",
+                            "dlq",
+                            "dlq frob",
+                            "audit extra",
+                            "dlq show",
+                            "dlq list --state sideways",
+                            "dlq list -n -1",
+                            "dlq redrive --canary 0",
+                            "dlq redrive --rate -1",
+                            "dlq discard --canary 1",
+                            "completion fish",
+                            "audit dlq",
+                            "dlq replay",
+                            "--frob audit",
+                            "status extra",
+                            "status queues",
+                            "drain",
+                            "jobs list --status sideways",
+                            "jobs cancel",
+                            "pause planet x",
+                            "pause model",
+                            "keys create",
+                            "keys create --name n --scope root"}) {
     EXPECT_FALSE(takes(words)) << words;
   }
 }
@@ -56,6 +102,8 @@ TEST_F(CommandLine, SeveralValuesDoNotSwallowTheWordsAfterThem) {
   EXPECT_TRUE(takes("dlq replay --set a=b --set c=d job_1"));
   EXPECT_TRUE(takes("dlq replay --set a=b job_1"));
   EXPECT_FALSE(takes("dlq replay job_1 --set a=b c=d"));
+  EXPECT_TRUE(takes("keys create --scope read --scope submit --name n"));
+  EXPECT_FALSE(takes("keys create --name n --scope read submit"));
 }
 
 TEST(ExitCodes, TellWhoIsToActNext) {
@@ -104,6 +152,7 @@ TEST_F(CommandLine, BashCompletesWords) {
   EXPECT_EQ(completed(script, "sluicectl dlq list --state d"), "dead discarded\n");
   EXPECT_EQ(completed(script, "sluicectl dlq list --reason ''"), "attempts poison failed\n");
   EXPECT_EQ(completed(script, "sluicectl completion b"), "bash\n");
+  EXPECT_EQ(completed(script, "sluicectl pause m"), "model\n");
   EXPECT_EQ(completed(script, "sluicectl migrate d"), "down\n");
   EXPECT_EQ(completed(script, "sluicectl dlq show --js"), "--json\n");
   EXPECT_EQ(completed(script, "sluicectl --url dlq"), "\n");

@@ -33,9 +33,10 @@ TEST(Refusals, SayWhatToDoNext) {
   };
   const Case cases[] = {
       {401, "invalid_api_key", ErrorCode::kInternal, "SLUICE_ADMIN_KEY"},
-      {403, "insufficient_scope", ErrorCode::kInternal, "SLUICE_ADMIN_KEY_FILE"},
+      {403, "insufficient_scope", ErrorCode::kInternal, "keys create --scope admin"},
       {404, "route_not_found", ErrorCode::kNotFound, "--version"},
       {404, "dead_letter_not_found", ErrorCode::kNotFound, "dlq list --each"},
+      {404, "worker_not_found", ErrorCode::kNotFound, "sluicectl workers"},
       {409, "redriven_too_often", ErrorCode::kConflict, "--force"},
       {409, "operation_over", ErrorCode::kConflict, "dlq operations"},
       {503, "database_unavailable", ErrorCode::kUnavailable, "try again in 5 s"},

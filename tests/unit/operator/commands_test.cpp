@@ -290,7 +290,7 @@ TEST(Replay, BuildsTheChangesFromWords) {
                                                {{"parameters", {{"max_tokens", 64}, {"fault", nullptr}}},
                                                 {"prompt", "say: a=b"},
                                                 {"raw", true}}}}));
-  EXPECT_EQ(world.out.str(), "replayed as job_2\n");
+  EXPECT_TRUE(holds(world.out.str(), "sluicectl jobs show job_2"));
 
   for (const std::string bad : {"prompt", "=x"}) {
     ReplayOptions wrong;
@@ -301,6 +301,101 @@ TEST(Replay, BuildsTheChangesFromWords) {
   ReplayOptions nothing;
   nothing.id = "job_1";
   EXPECT_TRUE(holds(replay_letter(world.tool, nothing).error().message, "sluicectl dlq redrive job_1"));
+}
+
+TEST(Status, ShowsWhatNeedsSomebody) {
+  World world;
+  world.api.answer(
+      "GET /v1/admin/status",
+      json{{"version", "0.1.0"},
+           {"region", ""},
+           {"jobs", {{"queued", 12345}, {"running", 64}}},
+           {"dead_letters", 1000},
+           {"undecided_events", 0},
+           {"pending_deliveries", 3},
+           {"open_operations", 1},
+           {"shards_owned", 16},
+           {"workers", {{"working", 2}, {"draining", 0}, {"drained", 0}, {"silent", 1}}},
+           {"pauses",
+            {{{"kind", "model"}, {"name", "echo"}, {"reason", "new\nweights"}, {"since", world.ago(240)}}}},
+           {"broker", {{"publishing", false}}}});
+  ASSERT_TRUE(show_status(world.tool));
+  EXPECT_TRUE(holds(world.out.str(), "12,345 queued, 64 running"));
+  EXPECT_TRUE(holds(world.out.str(), "2 working, 1 silent"));
+  EXPECT_TRUE(holds(world.out.str(), "1,000  (sluicectl dlq list)"));
+  EXPECT_TRUE(holds(world.out.str(), "model echo for 4m: new\\nweights"));
+  EXPECT_TRUE(holds(world.out.str(), "not reached"));
+}
+
+json worker(const char* state, int held, int seen_at) {
+  return {{"id", "w/1"}, {"state", state}, {"held_jobs", held}, {"seen_at", seen_at}};
+}
+
+TEST(Drain, WaitsUntilTheWorkerHoldsNothing) {
+  World world;
+  // It had said that it holds nothing, took a job, and then heard of the drain.
+  world.api.answer("POST /v1/admin/workers/w%2F1/drain", worker("drained", 0, 100));
+  world.api.answer("GET /v1/admin/workers", json{{"data", {worker("drained", 0, 101)}}});
+  world.api.answer("GET /v1/admin/workers", json{{"data", {worker("draining", 1, 103)}}});
+  world.api.answer("GET /v1/admin/workers", json{{"data", {worker("drained", 0, 104)}}});
+  ASSERT_TRUE(drain_worker(world.tool, {"w/1", false, true}));
+  EXPECT_EQ(world.waiter.waits, 3);
+  EXPECT_TRUE(holds(world.out.str(), "w/1 is drained"));
+}
+
+TEST(Drain, AWorkerThatEndedIsDrainedAndASilentOneIsNot) {
+  World ended;
+  ended.api.answer("POST /v1/admin/workers/w%2F1/drain", worker("draining", 1, 100));
+  ended.api.answer("GET /v1/admin/workers", json{{"data", json::array()}});
+  EXPECT_TRUE(drain_worker(ended.tool, {"w/1", false, true}));
+
+  World silent;
+  silent.api.answer("POST /v1/admin/workers/w%2F1/drain", worker("draining", 1, 100));
+  silent.api.answer("GET /v1/admin/workers", json{{"data", {worker("silent", 1, 100)}}});
+  const Status done = drain_worker(silent.tool, {"w/1", false, true});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Drain, WithoutWaitingNothingIsClaimed) {
+  World world;
+  world.api.answer("POST /v1/admin/workers/w%2F1/drain", worker("drained", 0, 100));
+  ASSERT_TRUE(drain_worker(world.tool, {"w/1", false, false}));
+  EXPECT_FALSE(holds(world.out.str(), "drained"));
+}
+
+TEST(Jobs, CancelStopsAtTheFirstRefusalAndSaysHowFarItCame) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer("POST /v1/admin/jobs/job_1/cancel", json{{"id", "job_1"}, {"status", "cancelled"}});
+  world.api.refuse("POST /v1/admin/jobs/job_2/cancel", {ErrorCode::kNotFound, "none"});
+  const Status done = cancel_jobs(world.tool, {"job_1", "job_2", "job_3"});
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(holds(done.error().message, "job_2: none\n  1 job before it"));
+  EXPECT_EQ(world.api.requests.size(), 2U);
+}
+
+TEST(Jobs, AnAnswerIsNotShownInPassing) {
+  World world;
+  world.api.answer(
+      "GET /v1/admin/jobs/job_1",
+      json{{"id", "job_1"},
+           {"status", "succeeded"},
+           {"result",
+            {{"text", "PRIVATE"}, {"finish_reason", "stop"}, {"usage", {{"completion_tokens", 2}}}}}});
+  ASSERT_TRUE(show_job(world.tool, "job_1"));
+  EXPECT_FALSE(holds(world.out.str(), "PRIVATE"));
+  EXPECT_TRUE(holds(world.out.str(), "2 tokens"));
+}
+
+TEST(Keys, TheKeyAloneStandsOnStandardOutput) {
+  World world;
+  world.api.answer("POST /v1/admin/keys", json{{"id", "key_1"}, {"key", "sk_abc"}, {"scopes", {"admin"}}});
+  ASSERT_TRUE(create_key(world.tool, {"default", "mine", {"admin"}}));
+  EXPECT_EQ(world.out.str(), "sk_abc\n");
+  EXPECT_TRUE(holds(world.err.str(), "never shown again"));
+  EXPECT_EQ(world.api.requests[0].body,
+            (json{{"tenant", "default"}, {"name", "mine"}, {"scopes", {"admin"}}}));
 }
 
 TEST(Json, IsWhatTheServerSaidAndAsciiOnATerminal) {
