@@ -19,7 +19,8 @@ namespace store {
 
 const char* const kSelectOperation =
     "SELECT id, kind, state, filter, forced, rate_max, canary, expires_in_s, total, handled, guarded, skipped, "  // 0-11
-    SLUICE_MICROS("created_at") ", " SLUICE_MICROS("finished_at") ", actor_tenant, actor_key, last_job_id "  // 12-16
+    SLUICE_MICROS("created_at") ", " SLUICE_MICROS("finished_at") ", actor_tenant, actor_key, last_job_id, "  // 12-16
+    "last_error "  // 17
     "FROM operation ";
 
 Result<StoredOperation> read_operation(const Row& row) {
@@ -44,6 +45,7 @@ Result<StoredOperation> read_operation(const Row& row) {
   operation.finished_us = row.int64(13);
   operation.actor = Actor{TenantId{row.str(14)}, row.str(15)};
   stored.last_job_id = row.str(16);
+  operation.last_error = row.str_or(17, "");
   return stored;
 }
 

@@ -31,7 +31,9 @@ class MysqlOperationStore final : public OperationStore {
   struct Progress;
   Result<Operation> change_state(const OperationId& id, OperationState to, const Actor& actor,
                                  Deadline deadline);
-  Result<OperationStep> step(MysqlConnection& db, Deadline deadline);
+  // Names the operation in `stepping` as soon as it is chosen.
+  Result<OperationStep> step(MysqlConnection& db, OperationId& stepping, Deadline deadline);
+  void put_off(const OperationId& id, const Error& error, Deadline deadline);
   Status move(MysqlConnection& db, const store::DbNow& now, const Operation& operation,
               const std::vector<DeadLetter>& letters, Progress& progress, Deadline deadline);
   Status redrive(MysqlConnection& db, const store::DbNow& now, const Operation& operation,

@@ -18,6 +18,12 @@ namespace {
 // Steps of a limited operation are this far apart: often enough that progress shows, seldom enough to be
 // cheap.
 constexpr double kStepSeconds = 0.5;
+// The longest pause between steps, however low the rate.
+constexpr double kPauseSecondsMax = 3'600;
+// What is left of a step's time to put the operation off, should the step fail.
+constexpr std::chrono::seconds kPutOffTime{2};
+constexpr int kPutOffSeconds = 30;
+constexpr std::size_t kLastErrorBytesMax = 500;
 
 // What a redrive may still take before it waits for its canary's verdict.
 int canary_left(const Operation& operation, int wanted) {
@@ -61,16 +67,41 @@ struct MysqlOperationStore::Progress {
 };
 
 Result<OperationStep> MysqlOperationStore::step_operation(Deadline deadline) {
-  return pool_.transaction(deadline, [&](MysqlConnection& db) { return step(db, deadline); });
+  OperationId stepping;
+  const Deadline step_deadline(deadline.at() - kPutOffTime);
+  auto done = pool_.transaction(step_deadline, [&](MysqlConnection& db) {
+    stepping = {};
+    return step(db, stepping, step_deadline);
+  });
+  if (!done && !stepping.empty() && done.error().code != ErrorCode::kOutcomeUnknown)
+    put_off(stepping, done.error(), deadline);
+  return done;
 }
 
-Result<OperationStep> MysqlOperationStore::step(MysqlConnection& db, Deadline deadline) {
+// Else the step that fails would be the one due longest again, and no other operation ever got its turn. If
+// the database does not take this either, the step comes again at once.
+void MysqlOperationStore::put_off(const OperationId& id, const Error& error, Deadline deadline) {
+  std::string why = std::string(error_code_name(error.code)) + ": " + error.message;
+  why.resize(std::min(why.size(), kLastErrorBytesMax));
+  // Whatever the error quotes, the column takes it.
+  std::replace_if(
+      why.begin(), why.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  Sql update(
+      "UPDATE operation SET step_due = UTC_TIMESTAMP(6) + INTERVAL ? SECOND, last_error = ? WHERE id = ? AND "
+      "state = 'running'");
+  update.bind(kPutOffSeconds).bind(why).bind(id.value);
+  (void)pool_.execute(update, deadline);
+}
+
+Result<OperationStep> MysqlOperationStore::step(MysqlConnection& db, OperationId& stepping,
+                                                Deadline deadline) {
   OperationStep done;
   SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
   Sql select(store::kSelectOperation);
   select.text("WHERE step_due <= ? ORDER BY step_due LIMIT 1 FOR UPDATE SKIP LOCKED").bind(now.text);
   SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
   if (rows.empty()) return done;
+  stepping.value = rows.front().str(0);
   SLUICE_ASSIGN(auto stored, store::read_operation(rows.front()));
   Operation& operation = stored.operation;
 
@@ -220,10 +251,12 @@ Status MysqlOperationStore::write_progress(MysqlConnection& db, const store::DbN
                                                   : OperationState::kRunning;
   std::int64_t pause_us = 0;
   if (operation.asked.rate_max) {
-    pause_us = static_cast<std::int64_t>(std::llround(progress.looked_at / *operation.asked.rate_max * 1e6));
+    pause_us = std::llround(std::min(progress.looked_at / *operation.asked.rate_max, kPauseSecondsMax) * 1e6);
   }
   Sql update(
-      "UPDATE operation SET state = ?, handled = ?, guarded = ?, skipped = ?, last_job_id = ?, step_due = ");
+      "UPDATE operation SET state = ?, handled = ?, guarded = ?, skipped = ?, last_error = NULL, last_job_id "
+      "= "
+      "?, step_due = ");
   update.bind(operation_state_name(state))
       .bind(operation.handled)
       .bind(operation.guarded)

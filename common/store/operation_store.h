@@ -53,6 +53,7 @@ struct Operation {
   std::int64_t created_us = 0;
   std::int64_t finished_us = 0;
   Actor actor;
+  std::string last_error;  // Why the last step failed; empty once one succeeded again.
 };
 
 // What became of an operation's redriven jobs so far.
@@ -91,7 +92,8 @@ class OperationStore {
   // What was moved stays so. kConflict: it is over.
   virtual Result<Operation> cancel_operation(const OperationId& id, const Actor& actor,
                                              Deadline deadline) = 0;
-  // Makes the step that has been due longest.
+  // Makes the step that has been due longest. An operation whose step fails is put off for half a minute, so
+  // that it never keeps the others from their turn. Takes more than 2 s of deadline.
   virtual Result<OperationStep> step_operation(Deadline deadline) = 0;
 };
 

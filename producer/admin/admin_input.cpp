@@ -22,6 +22,7 @@ constexpr std::size_t kTenantBytesMax = 64;
 constexpr std::size_t kErrorCodeBytesMax = 64;
 constexpr std::size_t kFingerprintBytes = 16;
 constexpr double kSecondsMax = 253402300799;  // The last second of the year 9999.
+constexpr double kRateMin = 0.001;            // One letter in 17 minutes.
 constexpr double kRateMax = 100'000;
 constexpr std::int64_t kCanaryMax = 1'000'000;
 constexpr std::array<std::string_view, 7> kFilterMembers = {
@@ -128,7 +129,7 @@ void read_redrive_member(const std::string& name, const json& value, NewOperatio
                  [&](std::int64_t count) { operation.canary = static_cast<int>(count); });
   } else if (name == "rate") {
     double rate = 0;
-    read_number(value, name, {.min = 0, .max = kRateMax, .min_open = true}, errors, rate);
+    read_number(value, name, {.min = kRateMin, .max = kRateMax}, errors, rate);
     if (rate > 0) operation.rate_max = rate;
   } else if (name == "expires_in") {
     read_integer(value, name, 1, kExpiresInMaxS, errors, [&](std::int64_t s) { operation.expires_in_s = s; });

@@ -86,6 +86,7 @@ json operation_json(const Operation& operation) {
           {"handled", operation.handled},
           {"guarded", operation.guarded},
           {"skipped", operation.skipped},
+          {"last_error", text_json(operation.last_error)},
           {"created_at", time_json(operation.created_us)},
           {"finished_at", time_json(operation.finished_us)},
           {"actor", actor_json(operation.actor)}};

@@ -118,15 +118,24 @@ void FakeJobStore::redrive(LetterRow& letter, Row& row, const Operation& operati
 
 Result<OperationStep> FakeJobStore::step_operation(Deadline) {
   MutexLock lock(mutex_);
-  if (const auto fault = enter("step_operation")) return fail(fault->code, "fault asked for");
+  const auto fault = enter("step_operation");
   OperationStep step;
   OperationRow* due = nullptr;
   for (auto& [id, row] : operations_) {
     if (row.step_due_us < 0 || row.step_due_us > now_us()) continue;
     if (due == nullptr || row.step_due_us < due->step_due_us) due = &row;
   }
+  if (fault) {
+    // A database that can't be reached does not put anything off.
+    if (due != nullptr && fault->code != ErrorCode::kUnavailable) {
+      due->step_due_us = now_us() + 30'000'000;
+      due->operation.last_error = "fault asked for";
+    }
+    return fail(fault->code, "fault asked for");
+  }
   if (due == nullptr) return step;
   Operation& operation = due->operation;
+  operation.last_error.clear();
   step.worked = true;
   step.id = operation.id;
 
@@ -169,7 +178,8 @@ Result<OperationStep> FakeJobStore::step_operation(Deadline) {
     operation.state = OperationState::kCanary;
     due->step_due_us = -1;
   } else {
-    const double pause_s = operation.asked.rate_max ? looked_at / *operation.asked.rate_max : 0;
+    const double pause_s =
+        operation.asked.rate_max ? std::min(looked_at / *operation.asked.rate_max, 3600.0) : 0;
     due->step_due_us = now_us() + std::llround(pause_s * 1e6);
   }
   return step;

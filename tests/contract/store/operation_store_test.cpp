@@ -235,6 +235,18 @@ TYPED_TEST(OperationContract, ALimitedRedriveTakesItsTime) {
   EXPECT_EQ(this->get(id).state, OperationState::kDone);
 }
 
+TYPED_TEST(OperationContract, HoweverLowTheRateALetterMovesEachHour) {
+  this->fail_jobs(2);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.rate_max = 1e-300;
+  const OperationId id = this->start(asked);
+  EXPECT_EQ(this->step().redriven, 1);
+  EXPECT_FALSE(this->step().worked);
+  this->advance(seconds(3'601));
+  EXPECT_EQ(this->step().redriven, 1);
+  EXPECT_EQ(this->get(id).last_error, "");
+}
+
 TYPED_TEST(OperationContract, ManyLettersTakeSeveralSteps) {
   this->fail_jobs(OperationRules{}.step_max + 3);
   const OperationId id = this->start(this->asking(OperationKind::kDiscard));
@@ -362,6 +374,49 @@ TEST_F(MysqlOperations, ARedriveReopensItsBatchAndTheNextEndClosesItAgain) {
   EXPECT_EQ(number("SELECT failed FROM batch"), 1);
   succeed(claim(a, 0, kWorker, 2)[0].ref);
   EXPECT_EQ(number("SELECT failed * 10 + succeeded FROM batch"), 11);
+}
+
+TEST_F(MysqlOperations, AStepThatFailsIsPutOffAndKeepsNoOtherFromItsTurn) {
+  std::vector<Submission> submissions(1);
+  submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 1};
+  NewJob fresh = new_job();
+  fresh.job.batch_id = submissions[0].batch->id;
+  submissions[0].jobs.push_back(fresh);
+  ASSERT_TRUE(jobs().submit(submissions, soon())[0].has_value());
+  const JobId in_batch = submissions[0].jobs[0].job.id;
+  fail_start(in_batch);
+  const JobId other = fail_job();
+  // The step takes one from what is 0 here, which the database refuses.
+  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 0");
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.filter.ids = {in_batch};
+  const OperationId stuck = start(asked);
+  asked.filter.ids = {other};
+  const OperationId second = start(asked);
+
+  EXPECT_EQ(operations().step_operation(soon()).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(step().id, second);
+  EXPECT_EQ(get(second).handled, 1);
+  EXPECT_FALSE(step().worked);
+  EXPECT_EQ(get(stuck).state, OperationState::kRunning);
+  EXPECT_THAT(get(stuck).last_error, ::testing::HasSubstr("1690"));
+  EXPECT_EQ(read(in_batch).generation, 1) << "a step that fails moves nothing";
+
+  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 1");
+  advance(seconds(31));
+  EXPECT_EQ(finish_steps(stuck).state, OperationState::kDone);
+  EXPECT_EQ(get(stuck).handled, 1);
+  EXPECT_EQ(get(stuck).last_error, "");
+}
+
+TEST_F(MysqlOperations, AnOperationWhoseFilterCanNotBeReadIsPutOffToo) {
+  fail_job();
+  start(asking(OperationKind::kDiscard));
+  testing::MysqlDatabase::instance()->execute("UPDATE operation SET filter = '{\"reason\": \"rage\"}'");
+  const OperationId second = start(asking(OperationKind::kDiscard));
+  EXPECT_EQ(operations().step_operation(soon()).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(step().id, second);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM operation WHERE last_error LIKE 'corrupt%'"), 1);
 }
 
 TEST_F(MysqlOperations, TwoProcessesMoveEachLetterOnce) {

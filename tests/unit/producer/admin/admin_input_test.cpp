@@ -78,6 +78,8 @@ TEST(LettersAsked, EachMistakeNamesItsField) {
   EXPECT_EQ(wrong(R"({"filter": {"died_from": "1"}})"), "filter.died_from: invalid_type");
   EXPECT_EQ(wrong(R"({"all": true, "canary": 0})"), "canary: out_of_range");
   EXPECT_EQ(wrong(R"({"all": true, "rate": 0})"), "rate: out_of_range");
+  EXPECT_EQ(wrong(R"({"all": true, "rate": 1e-12})"), "rate: out_of_range");
+  EXPECT_EQ(wrong(R"({"all": true, "rate": 0.001})"), "");
   EXPECT_EQ(wrong(R"({"all": true, "force": "yes"})"), "force: invalid_type");
   EXPECT_EQ(wrong(R"({"all": true, "expires_in": 0})"), "expires_in: out_of_range");
   EXPECT_EQ(wrong(R"({"all": true, "canary": 1})", OperationKind::kDiscard), "canary: unknown_field");

@@ -240,6 +240,21 @@ TEST_F(DeadLetterApiTest, ARedriveIsAnOperationThatCanBeFollowed) {
   EXPECT_EQ(get("/v1/admin/audit?action=dead_letters.redrive.done").body["data"].size(), 1U);
 }
 
+TEST_F(DeadLetterApiTest, AnOperationTellsWhyItsLastStepFailed) {
+  fail_job();
+  const Reply started = post("/v1/admin/dead_letters/discard", {{"all", true}});
+  const std::string path = "/v1/admin/operations/" + started.body["id"].get<std::string>();
+  EXPECT_TRUE(started.body.at("last_error").is_null());
+  store_.fail_next("step_operation", ErrorCode::kInternal);
+  EXPECT_FALSE(store_.step_operation(soon()).has_value());
+  EXPECT_EQ(get(path).body["last_error"], "fault asked for");
+  EXPECT_EQ(get("/v1/admin/operations").body["data"][0]["last_error"], "fault asked for");
+  clock_.advance(seconds(31));
+  run_steps();
+  EXPECT_EQ(get(path).body["status"], "done");
+  EXPECT_TRUE(get(path).body["last_error"].is_null());
+}
+
 TEST_F(DeadLetterApiTest, UnknownAndHandledIdsAreRefusedByName) {
   const JobId id = fail_job();
   const JobId unknown = ids_.make<JobId>(0);

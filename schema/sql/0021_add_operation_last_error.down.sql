@@ -1,0 +1,2 @@
+ALTER TABLE operation
+  DROP COLUMN last_error;
