@@ -21,6 +21,7 @@ constexpr std::size_t kModelBytesMax = 128;
 constexpr std::size_t kTenantBytesMax = 64;
 constexpr std::size_t kErrorCodeBytesMax = 64;
 constexpr std::size_t kFingerprintBytes = 16;
+constexpr std::size_t kActionBytesMax = 64;
 constexpr double kSecondsMax = 253402300799;  // The last second of the year 9999.
 constexpr double kRateMin = 0.001;            // One letter in 17 minutes.
 constexpr double kRateMax = 100'000;
@@ -37,7 +38,13 @@ std::optional<std::int64_t> read_micros(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (!(seconds > 0) || seconds > kSecondsMax) return std::nullopt;
-  return std::llround(seconds * 1e6);
+  const std::int64_t us = std::llround(seconds * 1e6);
+  // In a filter 0 stands for any time: what rounds to it would choose everything.
+  return us > 0 ? std::optional(us) : std::nullopt;
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
 
 // Sets one member from its text; says what is wrong, or nothing.
@@ -49,7 +56,11 @@ std::string set_member(DeadLetterFilter& filter, std::string_view name, const st
     target = value;
     return {};
   };
-  if (name == "tenant") return text(filter.tenant.value, kTenantBytesMax);
+  if (name == "tenant") {
+    // The database would not compare its column with anything else.
+    if (!is_ascii(value)) return "must be ASCII";
+    return text(filter.tenant.value, kTenantBytesMax);
+  }
   if (name == "model") return text(filter.model, kModelBytesMax);
   if (name == "error_code") return text(filter.error_code, kErrorCodeBytesMax);
   if (name == "fingerprint") {
@@ -75,10 +86,6 @@ void read_filter(const json& value, DeadLetterFilter& filter, FieldErrors& error
     errors.add("filter", "invalid_type", "must be an object");
     return;
   }
-  if (value.empty()) {
-    errors.add("filter", "invalid_value", "chooses everything: say \"all\": true if you mean that");
-    return;
-  }
   for (const auto& [name, member] : value.items()) {
     const std::string field = "filter." + field_name(name);
     const bool time = name == "died_from" || name == "died_before";
@@ -92,6 +99,8 @@ void read_filter(const json& value, DeadLetterFilter& filter, FieldErrors& error
       errors.add(field, "invalid_value", wrong);
     }
   }
+  if (errors.empty() && filter.everything())
+    errors.add("filter", "invalid_value", "chooses everything: say \"all\": true if you mean that");
 }
 
 void read_ids(const json& value, DeadLetterFilter& filter, FieldErrors& errors) {
@@ -199,6 +208,16 @@ std::optional<LetterRef> take_letter(QueryReader& query, std::string_view name) 
   }
   if (!good) query.refuse(name, "must be the last_id of a page, or the id of a job");
   return letter;
+}
+
+std::string take_action(QueryReader& query) {
+  const std::string* value = query.take("action");
+  if (value == nullptr) return {};
+  const bool good = !value->empty() && value->size() <= kActionBytesMax &&
+                    std::all_of(value->begin(), value->end(),
+                                [](char c) { return (c >= 'a' && c <= 'z') || c == '_' || c == '.'; });
+  if (!good) query.refuse("action", "must be an action, or the beginning of some up to a dot");
+  return *value;
 }
 
 std::string letter_cursor(const DeadLetter& letter) {

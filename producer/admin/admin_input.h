@@ -52,6 +52,10 @@ DeadLetterFilter take_filter(QueryReader& query);
 std::optional<LetterRef> take_letter(QueryReader& query, std::string_view name);
 std::string letter_cursor(const DeadLetter& letter);
 
+// `action` of the audit log: one ("dead_letters.redrive"), or with a dot at its end all of a kind; empty =
+// not given.
+std::string take_action(QueryReader& query);
+
 struct LettersAsked {
   NewOperation operation;
   bool dry_run = false;

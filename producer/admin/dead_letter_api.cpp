@@ -321,7 +321,7 @@ http::Response DeadLetterApi::list_audit(const http::Request& request) {
   AuditFilter filter;
   filter.after = reader.take_id<AuditId>("after", AuditIdTag::kPrefix);
   const int limit = reader.take_limit();
-  if (const std::string* action = reader.take("action")) filter.action = *action;
+  filter.action = take_action(reader);
   if (const auto bad = reader.finish()) return bad_query(*bad);
   filter.limit = limit + 1;
   const auto entries = parts_.audit.list_audit(filter, call_deadline());

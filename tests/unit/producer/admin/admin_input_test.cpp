@@ -62,6 +62,10 @@ TEST(LettersAsked, NothingIsChosenByAccident) {
   EXPECT_EQ(wrong(R"({"ids": []})"), "ids: out_of_range");
   EXPECT_EQ(wrong(R"({"all": true, "filter": {"model": "m"}})"), ": invalid_value");
   EXPECT_EQ(wrong(R"({"filter": {"modle": "m"}})"), "filter.modle: unknown_field");
+  EXPECT_EQ(wrong(R"({"filter": {"died_before": 1e-7}})", OperationKind::kDiscard),
+            "filter.died_before: invalid_value")
+      << "it rounds to 0, which would be any time";
+  EXPECT_EQ(wrong(R"({"filter": {"died_before": 1e-6}})"), "");
 }
 
 TEST(LettersAsked, EachMistakeNamesItsField) {
@@ -72,6 +76,8 @@ TEST(LettersAsked, EachMistakeNamesItsField) {
   EXPECT_EQ(wrong(R"({"filter": 1})"), "filter: invalid_type");
   EXPECT_EQ(wrong(R"({"filter": {"model": ""}})"), "filter.model: invalid_value");
   EXPECT_EQ(wrong(R"({"filter": {"model": 1}})"), "filter.model: invalid_type");
+  EXPECT_EQ(wrong(R"({"filter": {"tenant": "é"}})"), "filter.tenant: invalid_value");
+  EXPECT_EQ(wrong(R"({"filter": {"model": "é"}})"), "");
   EXPECT_EQ(wrong(R"({"filter": {"fingerprint": "XYZ"}})"), "filter.fingerprint: invalid_value");
   EXPECT_EQ(wrong(R"({"filter": {"reason": "bad"}})"), "filter.reason: invalid_value");
   EXPECT_EQ(wrong(R"({"filter": {"died_from": -1}})"), "filter.died_from: invalid_value");
@@ -119,7 +125,22 @@ TEST(Query, FiltersAreReadAndStrangersRefused) {
   EXPECT_EQ(param_at_fault({{"after", "evt_1"}}), "after");
   EXPECT_EQ(param_at_fault({{"reason", "x"}}), "reason");
   EXPECT_EQ(param_at_fault({{"died_from", "soon"}}), "died_from");
+  EXPECT_EQ(param_at_fault({{"tenant", "\xc3\xa9"}}), "tenant") << "the database would not compare it";
   EXPECT_EQ(param_at_fault({{"model", "\xff"}}), "model") << "the database would refuse what is no UTF-8";
+}
+
+TEST(Query, AnActionIsPlainOrRefused) {
+  const auto read = [](const std::string& value) -> std::string {
+    auto request = head({{"action", value}});
+    QueryReader reader(request);
+    const std::string action = take_action(reader);
+    return reader.finish() ? "refused" : action;
+  };
+  EXPECT_EQ(read("dead_letters.redrive"), "dead_letters.redrive");
+  EXPECT_EQ(read("dead_letters."), "dead_letters.");
+  for (const char* bad : {"", "\xc3\xa9", "\xff", "A", "dead letters"})
+    EXPECT_EQ(read(bad), "refused") << bad;
+  EXPECT_EQ(read(std::string(65, 'a')), "refused");
 }
 
 TEST(Query, ALetterIsNamedByItsJobAndPerhapsItsGeneration) {

@@ -238,6 +238,7 @@ TEST_F(DeadLetterApiTest, ARedriveIsAnOperationThatCanBeFollowed) {
   EXPECT_EQ(audit[2]["filter"], (json{{"reason", "failed"}, {"rate", 50.0}, {"canary", 1}}));
   EXPECT_EQ(audit[2]["count"], 1);
   EXPECT_EQ(get("/v1/admin/audit?action=dead_letters.redrive.done").body["data"].size(), 1U);
+  EXPECT_EQ(get("/v1/admin/audit?action=\xc3\xa9").body["error"]["param"], "action");
 }
 
 TEST_F(DeadLetterApiTest, AnOperationTellsWhyItsLastStepFailed) {
