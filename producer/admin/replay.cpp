@@ -49,6 +49,7 @@ tl::expected<Replay, SubmitRefusal> read_replay(std::string_view body, const Dea
   json corrected = submit_body(letter);
   if (corrected.is_null())
     return refuse("", "not_replayable", "can't be replayed: the stored request is not readable");
+  const json before = corrected;
   if (changes->contains("messages")) {
     corrected.erase("prompt");
     corrected.erase("raw");
@@ -56,6 +57,9 @@ tl::expected<Replay, SubmitRefusal> read_replay(std::string_view body, const Dea
     corrected.erase("messages");
   }
   corrected.merge_patch(*changes);
+  // The loop guard counts redrives: the same request again is to be one.
+  if (corrected == before)
+    return refuse("changes", "invalid_value", "changes nothing: to run the same request again, redrive it");
   auto accepted = parse_submit(http::dump_json(corrected), models);
   if (!accepted) return tl::unexpected(std::move(accepted).error());
   if (accepted->is_batch) return refuse("changes.requests", "unknown_field", "is not a field of one job");

@@ -74,6 +74,20 @@ TEST_F(ReplayTest, MessagesReplaceAPromptAndTheReverse) {
   EXPECT_EQ(replay->spec.request.prompt, "back");
 }
 
+TEST_F(ReplayTest, TheSameRequestAgainIsARedrive) {
+  EXPECT_EQ(wrong(R"({"changes": {"promt": null}})"), "changes: invalid_value") << "there is no such member";
+  EXPECT_EQ(wrong(R"({"changes": {"model": "echo"}})"), "changes: invalid_value");
+  EXPECT_EQ(wrong(R"({"changes": {"prompt": "one two", "parameters": {"seed": 7}}})"),
+            "changes: invalid_value");
+  EXPECT_EQ(wrong(R"({"changes": {"prompt": "one two", "parameters": {"seed": 8}}})"), "");
+  JobRequest chat;
+  chat.messages.push_back({"user", "hi"});
+  letter_.request_json = job_request_to_json(chat);
+  EXPECT_EQ(wrong(R"({"changes": {"messages": [{"role": "user", "content": "hi"}]}})"),
+            "changes: invalid_value");
+  EXPECT_EQ(wrong(R"({"changes": {"messages": [{"role": "user", "content": "ho"}]}})"), "");
+}
+
 TEST_F(ReplayTest, CorrectionsAreCheckedLikeANewRequest) {
   EXPECT_EQ(wrong(R"({"changes": {"parameters": {"temperature": 9}}})"),
             "parameters.temperature: out_of_range");
