@@ -36,29 +36,37 @@ Duration OperationRunner::run_once() {
         "operation_step",
         {{"operation_id", step->id.value}, {"redriven", step->redriven}, {"discarded", step->discarded}});
   }
-  const bool outdated = outdate_copies();
+  const Copies copies = outdate_copies();
   if (step->worked) return Duration::zero();  // Jobs run again whether Redis is there or not.
-  return outdated ? Duration(config_.look_every) : Duration(config_.retry_after);
+  switch (copies) {
+    case Copies::kMoreAreDue:
+      return Duration::zero();
+    case Copies::kFailed:
+      return config_.retry_after;
+    case Copies::kDone:
+      break;
+  }
+  return config_.look_every;
 }
 
-bool OperationRunner::outdate_copies() {
+OperationRunner::Copies OperationRunner::outdate_copies() {
   const auto due = letters_.due_copies(config_.copies_max, call_deadline());
   if (!due) {
     failed("due_copies_failed", due.error());
-    return false;
+    return Copies::kFailed;
   }
-  if (due->empty()) return true;
+  if (due->empty()) return Copies::kDone;
   if (const Status done = hot_.outdate(*due, call_deadline()); !done) {
     failed("copies_not_outdated",
            done.error());  // They stay due: until then Redis may tell of their earlier end.
-    return false;
+    return Copies::kFailed;
   }
   SLUICE_FAILPOINT("operations.after_outdate");
   if (const Status marked = letters_.mark_copies(*due, call_deadline()); !marked) {
     failed("copies_not_marked", marked.error());
-    return false;
+    return Copies::kFailed;
   }
-  return true;
+  return due->size() < static_cast<std::size_t>(config_.copies_max) ? Copies::kDone : Copies::kMoreAreDue;
 }
 
 void OperationRunner::failed(const char* what, const Error& error) {

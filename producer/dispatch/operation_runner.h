@@ -22,7 +22,7 @@ struct OperationRunnerConfig {
   std::chrono::milliseconds look_every{250};
   std::chrono::milliseconds retry_after{1'000};  // After a failure.
   std::chrono::milliseconds call_timeout{10'000};
-  int copies_max = 500;  // Outdated in one go.
+  int copies_max = 1'000;  // Outdated in one go: no fewer than the largest step redrives.
 };
 
 class OperationRunner {
@@ -39,7 +39,8 @@ class OperationRunner {
   Duration run_once();
 
  private:
-  bool outdate_copies();
+  enum class Copies { kDone, kMoreAreDue, kFailed };
+  Copies outdate_copies();
   void failed(const char* what, const Error& error);
   Deadline call_deadline() const { return Deadline::in(clock_, config_.call_timeout); }
 

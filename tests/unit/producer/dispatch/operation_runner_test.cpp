@@ -93,6 +93,23 @@ TEST_F(OperationRunnerTest, CopiesStayDueWhileRedisIsDown) {
   EXPECT_THAT(*store_.due_copies(10, soon()), IsEmpty());
 }
 
+TEST_F(OperationRunnerTest, ABacklogOfCopiesIsOutdatedWithoutAPause) {
+  for (int i = 0; i < 5; ++i) dead_job();
+  start(OperationKind::kRedrive);
+  hot_.down = true;
+  runner_.run_once();
+  hot_.down = false;
+  OperationRunnerConfig config;
+  config.copies_max = 2;
+  OperationRunner few(store_, store_, hot_, [] {}, config, clock_,
+                      Log("test", LogLevel::kError, clock_, std::make_shared<Quiet>()), {});
+  EXPECT_EQ(few.run_once(), Duration::zero());
+  EXPECT_EQ(few.run_once(), Duration::zero());
+  EXPECT_EQ(few.run_once(), Duration(config.look_every));
+  EXPECT_THAT(hot_.outdated, ::testing::SizeIs(5));
+  EXPECT_THAT(*store_.due_copies(10, soon()), IsEmpty());
+}
+
 TEST_F(OperationRunnerTest, ADiscardWakesNobody) {
   dead_job();
   start(OperationKind::kDiscard);
