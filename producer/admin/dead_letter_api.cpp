@@ -128,7 +128,13 @@ http::Response DeadLetterApi::export_letters(const http::Request& request) {
     const std::size_t few = std::min(kExpandedAtOnce, page - shown);
     const auto details = parts_.letters.expand_letters(std::span(ids).subspan(shown, few), call_deadline());
     if (!details) return letter_failure(details.error());
-    for (const DeadLetterDetail& detail : *details) lines += http::dump_json(letter_json(detail)) + "\n";
+    for (const DeadLetterDetail& detail : *details) {
+      json line = letter_json(detail);
+      // These are not looked up here, and must not say that there is none.
+      line.erase("earlier");
+      line.erase("replay_of");
+      lines += http::dump_json(line) + "\n";
+    }
     shown += few;
   }
   AuditEntry entry;

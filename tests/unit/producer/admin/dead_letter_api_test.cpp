@@ -318,6 +318,8 @@ TEST_F(DeadLetterApiTest, AnExportHasEverythingOneLineForEachAndIsAudited) {
   EXPECT_EQ(*first.response.headers.get("X-Next-After"), b.value + ":1");
   EXPECT_EQ(first.body["job_id"], b.value);
   EXPECT_EQ(first.body["request"]["prompt"], "a secret prompt");
+  EXPECT_FALSE(first.body.contains("earlier")) << "nobody looked for them";
+  EXPECT_FALSE(first.body.contains("replay_of"));
   EXPECT_EQ(first.response.body.find('\n'), first.response.body.size() - 1);
   const Reply second = get("/v1/admin/dead_letters/export?limit=1&after=" + b.value + ":1");
   EXPECT_EQ(second.body["job_id"], a.value);
