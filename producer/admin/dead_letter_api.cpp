@@ -24,6 +24,7 @@ constexpr int kGroupsMax = 500;
 constexpr int kExportMax = 200;
 constexpr std::size_t kExportBytesMax = 16'000'000;
 constexpr std::size_t kExpandedAtOnce = 10;
+constexpr int kLookAgainS = 5;
 
 http::Response letter_failure(const Error& error) {
   return admin_failure(error, "dead_letter_not_found", "There is no dead letter of such a job.",
@@ -44,6 +45,22 @@ std::optional<OperationId> operation_id_of(const http::Request& request) {
   const std::string_view id = request.path_param("id");
   if (!is_well_formed_id(id, OperationIdTag::kPrefix)) return std::nullopt;
   return OperationId{std::string(id)};
+}
+
+http::Response start_unknown() {
+  return http::busy_response(
+      503, "outcome_unknown",
+      "It is not known whether the operation was started: look at GET /v1/admin/operations before you ask "
+      "again.",
+      kLookAgainS);
+}
+
+http::Response operation_answer(int status, const Operation& operation,
+                                const std::optional<OperationOutcome>& outcome) {
+  const bool redrive = operation.asked.kind == OperationKind::kRedrive;
+  json out = operation_json(operation);
+  out["outcome"] = redrive && outcome ? outcome_json(*outcome) : json();
+  return http::json_response(status, out);
 }
 
 const Error kNoSuchId{ErrorCode::kNotFound, "not an id"};
@@ -250,9 +267,11 @@ http::Response DeadLetterApi::operate(const http::Request& request, OperationKin
   }
   const auto started =
       parts_.operations.start_operation(asked->operation, actor_of(request), call_deadline());
+  if (!started && started.error().code == ErrorCode::kOutcomeUnknown) return start_unknown();
   if (!started) return operation_failure(started.error());
   parts_.on_operation();
-  http::Response response = operation_answer(202, *started);
+  // It has moved nothing yet, so there is nothing to look up that could fail.
+  http::Response response = operation_answer(202, *started, OperationOutcome{});
   response.headers.set("Location", "/v1/admin/operations/" + started->id.value);
   return response;
 }
@@ -269,15 +288,10 @@ http::Response DeadLetterApi::dry_run(const LettersAsked& asked, const DeadLette
   return http::json_response(200, out);
 }
 
-http::Response DeadLetterApi::operation_answer(int status, const Operation& operation) {
-  json out = operation_json(operation);
-  out["outcome"] = nullptr;
-  if (operation.asked.kind == OperationKind::kRedrive) {
-    const auto outcome = parts_.operations.operation_outcome(operation.id, call_deadline());
-    if (!outcome) return operation_failure(outcome.error());
-    out["outcome"] = outcome_json(*outcome);
-  }
-  return http::json_response(status, out);
+std::optional<OperationOutcome> DeadLetterApi::outcome_of(const Operation& operation) {
+  if (operation.asked.kind != OperationKind::kRedrive) return std::nullopt;
+  const auto outcome = parts_.operations.operation_outcome(operation.id, call_deadline());
+  return outcome ? std::optional(*outcome) : std::nullopt;
 }
 
 http::Response DeadLetterApi::list_operations(const http::Request& request) {
@@ -300,7 +314,12 @@ http::Response DeadLetterApi::get_operation(const http::Request& request) {
   if (!id) return operation_failure(kNoSuchId);
   const auto operation = parts_.operations.get_operation(*id, call_deadline());
   if (!operation) return operation_failure(operation.error());
-  return operation_answer(200, *operation);
+  const auto outcome = outcome_of(*operation);
+  // Who waits for the jobs of a canary, or of what is done, asks for just this.
+  const bool wanted =
+      operation->asked.kind == OperationKind::kRedrive && operation->state != OperationState::kRunning;
+  if (wanted && !outcome) return operation_failure(Error{ErrorCode::kUnavailable, "no outcome"});
+  return operation_answer(200, *operation, outcome);
 }
 
 http::Response DeadLetterApi::continue_operation(const http::Request& request) {
@@ -310,7 +329,7 @@ http::Response DeadLetterApi::continue_operation(const http::Request& request) {
   const auto operation = parts_.operations.continue_operation(*id, actor_of(request), call_deadline());
   if (!operation) return operation_failure(operation.error());
   parts_.on_operation();
-  return operation_answer(200, *operation);
+  return operation_answer(200, *operation, outcome_of(*operation));
 }
 
 http::Response DeadLetterApi::cancel_operation(const http::Request& request) {
@@ -319,7 +338,7 @@ http::Response DeadLetterApi::cancel_operation(const http::Request& request) {
   if (!id) return operation_failure(kNoSuchId);
   const auto operation = parts_.operations.cancel_operation(*id, actor_of(request), call_deadline());
   if (!operation) return operation_failure(operation.error());
-  return operation_answer(200, *operation);
+  return operation_answer(200, *operation, outcome_of(*operation));
 }
 
 http::Response DeadLetterApi::list_audit(const http::Request& request) {

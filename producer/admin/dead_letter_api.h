@@ -59,7 +59,8 @@ class DeadLetterApi {
   http::Response dry_run(const LettersAsked& asked, const DeadLetterCount& count);
   // An answer if some of the ids name no letter that could be moved.
   std::optional<http::Response> check_ids(const NewOperation& asked);
-  http::Response operation_answer(int status, const Operation& operation);
+  // What became of a redrive's jobs so far; empty for a discard, and if it can't be told just now.
+  std::optional<OperationOutcome> outcome_of(const Operation& operation);
   Deadline call_deadline() const { return Deadline::in(parts_.clock, call_timeout_); }
 
   const DeadLetterApiParts parts_;

@@ -330,6 +330,38 @@ TEST_F(DeadLetterApiTest, AnExportHasEverythingOneLineForEachAndIsAudited) {
   EXPECT_EQ(audit[0]["count"], 1);
 }
 
+TEST_F(DeadLetterApiTest, WhatWasDoneIsAnsweredThoughItsOutcomeCanNotBeTold) {
+  fail_job();
+  fail_job();
+  store_.fail_next("operation_outcome", ErrorCode::kDeadline);
+  const Reply started = post("/v1/admin/dead_letters/redrive", {{"all", true}, {"canary", 1}});
+  ASSERT_EQ(started.status, 202) << started.body;
+  EXPECT_EQ(started.body["outcome"]["unfinished"], 0) << "nothing has moved: nobody asked";
+  EXPECT_EQ(store_.calls("operation_outcome"), 0);
+  const std::string path = "/v1/admin/operations/" + started.body["id"].get<std::string>();
+  const Reply running = get(path);
+  EXPECT_EQ(running.status, 200);
+  EXPECT_TRUE(running.body.at("outcome").is_null());
+  run_steps();
+  store_.fail_next("operation_outcome", ErrorCode::kDeadline);
+  EXPECT_EQ(get(path).status, 503) << "who watches a canary must not take this for its end";
+  store_.fail_next("operation_outcome", ErrorCode::kDeadline, 2);
+  const Reply continued = post(path + "/continue");
+  EXPECT_EQ(continued.status, 200);
+  EXPECT_EQ(continued.body["status"], "running");
+  EXPECT_TRUE(continued.body.at("outcome").is_null());
+  EXPECT_EQ(post(path + "/cancel").status, 200);
+}
+
+TEST_F(DeadLetterApiTest, AStartOfUnknownOutcomeIsNotToBeRepeatedBlindly) {
+  fail_job();
+  store_.fail_next("start_operation", ErrorCode::kOutcomeUnknown);
+  const Reply unknown = post("/v1/admin/dead_letters/redrive", {{"all", true}});
+  EXPECT_EQ(unknown.status, 503);
+  EXPECT_EQ(unknown.body["error"]["code"], "outcome_unknown");
+  EXPECT_THAT(unknown.body["error"]["message"].get<std::string>(), HasSubstr("/v1/admin/operations"));
+}
+
 TEST_F(DeadLetterApiTest, ALostDatabaseIsA503ThatMayBeRepeated) {
   fail_job();
   store_.fail_next("start_operation", ErrorCode::kUnavailable);
