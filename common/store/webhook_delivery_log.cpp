@@ -1,5 +1,9 @@
 #include "common/store/webhook_delivery_log.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
 #include "common/store/job_rows.h"
 
 namespace sluice {
@@ -20,6 +24,18 @@ constexpr const char* kReplay =
 constexpr const char* kSendable =
     "(endpoint_id = '' OR endpoint_id IN (SELECT id FROM webhook_endpoint WHERE tenant_id = ? AND state = "
     "'enabled')) ";
+
+// Before the id of every delivery that was made at `since_s` or later. Ids begin with the time by the maker's
+// clock, to which a day of error is allowed: what is older than that need not be read.
+DeliveryId before_those_since(std::int64_t since_s) {
+  constexpr std::int64_t kDayS = 24 * 3600;
+  const std::int64_t ms = std::max<std::int64_t>(0, since_s - kDayS) * 1000;
+  std::array<char, 16> digits{};
+  std::snprintf(digits.data(), digits.size(), "%08llx-%04llx",
+                static_cast<unsigned long long>(ms >> 16) & 0xffffffffULL,
+                static_cast<unsigned long long>(ms & 0xffff));
+  return {std::string(DeliveryIdTag::kPrefix) + digits.data()};
+}
 
 LoggedDelivery read(const Row& row) {
   LoggedDelivery one;
@@ -115,7 +131,7 @@ Result<LoggedDelivery> WebhookDeliveryLog::replay(const TenantId& tenant, const 
 
 Result<Replayed> WebhookDeliveryLog::replay_since(const ReplayFilter& filter, Deadline deadline) {
   Replayed all;
-  all.last = filter.after;
+  DeliveryId after = std::max(filter.after, before_those_since(filter.since_s));
   while (all.count < kReplayMax) {
     const auto part = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<Replayed> {
       Sql sql("SELECT id FROM delivery WHERE tenant_id = ? ");
@@ -123,7 +139,7 @@ Result<Replayed> WebhookDeliveryLog::replay_since(const ReplayFilter& filter, De
       if (filter.endpoint_id) sql.text("AND endpoint_id = ? ").bind(filter.endpoint_id->value);
       sql.text("AND created_at >= TIMESTAMPADD(SECOND, ?, '1970-01-01') ").bind(filter.since_s);
       sql.text(filter.failed_only ? "AND state = 'failed' " : "AND state IN ('failed', 'delivered') ");
-      sql.text("AND id > ? AND ").bind(all.last.value).text(kSendable).bind(filter.tenant.value);
+      sql.text("AND id > ? AND ").bind(after.value).text(kSendable).bind(filter.tenant.value);
       sql.text("ORDER BY id LIMIT ? FOR UPDATE").bind(kReplayRows + 1);
       SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
       Replayed found;
@@ -140,7 +156,7 @@ Result<Replayed> WebhookDeliveryLog::replay_since(const ReplayFilter& filter, De
     if (!part) return fail(part.error());
     all.count += part->count;
     all.more = part->more;
-    if (!part->last.empty()) all.last = part->last;
+    if (!part->last.empty()) all.last = after = part->last;
     if (!part->more) break;
   }
   return all;

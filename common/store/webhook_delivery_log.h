@@ -58,7 +58,7 @@ struct ReplayFilter {
 
 struct Replayed {
   int count = 0;
-  DeliveryId last;    // Of those that were looked at; empty: there was none.
+  DeliveryId last;    // Of those that are sent again; empty: there was none.
   bool more = false;  // There are more after `last`.
 };
 

@@ -206,6 +206,20 @@ TEST_F(WebhookDeliveries, AllThatFailedSinceATimeIsReplayed) {
   EXPECT_EQ(number("attempts_base", waits), 0);
 }
 
+TEST_F(WebhookDeliveries, AnIdMadeByAClockThatIsSlowIsReplayedToo) {
+  ManualClock clock;
+  clock.set_wall(database_->clock().wall_now() - std::chrono::hours(20));
+  ids_ = std::make_unique<IdMaker>(clock, database_->rng());
+  const DeliveryId slow = delivery("failed", endpoint_, 60);
+  EXPECT_EQ(log_->replay_since(since(3600), soon())->count, 1);
+  EXPECT_EQ(state(slow), "pending");
+  ReplayFilter all = since(0);
+  all.since_s = 0;
+  all.failed_only = false;
+  delivery("delivered", endpoint_, 7200);
+  EXPECT_EQ(log_->replay_since(all, soon())->count, 1);
+}
+
 TEST_F(WebhookDeliveries, ManyAreReplayedInPartsThatGoOnWhereTheLastEnded) {
   const DeliveryId one = delivery("failed", endpoint_, 60);
   // The same one 12,000 times, under ids after its own.
