@@ -54,7 +54,9 @@ http::Response answer(const Result<WebhookEndpoint>& endpoint, int status = 200)
 http::Response answer_with_secret(const WebhookEndpoint& endpoint, const Secret& secret, int status) {
   json body = endpoint_json(endpoint);
   body["secret"] = secret.reveal();
-  return http::json_response(status, body);
+  http::Response response = http::json_response(status, body);
+  response.headers.set("Cache-Control", "no-store");
+  return response;
 }
 
 http::Response no_master_key() {

@@ -93,7 +93,9 @@ class Webhooks(unittest.TestCase):
         one = f"/v1/webhook_endpoints/{made['id']}"
         self.assertNotIn("secret", self.call("GET", one).body)
         self.assertNotIn("secret", self.call("GET", "/v1/webhook_endpoints").body["data"][0])
-        rotated = self.call("POST", f"{one}/rotate_secret", {}).body
+        answer = self.call("POST", f"{one}/rotate_secret", {})
+        self.assertEqual(answer.headers["cache-control"], "no-store")
+        rotated = answer.body
         self.assertNotEqual(rotated["secret"], made["secret"])
         self.assertAlmostEqual(rotated["old_secret_expires_at"], time.time() + 24 * 3600, delta=600)
         self.call("POST", f"{one}/test", status=202)
