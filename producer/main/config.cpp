@@ -77,6 +77,10 @@ void bind_loops(config::Settings& settings, ProducerConfig& config) {
            "A job that was redriven this often and died again is redriven only by force")
       .range(0, 1'000);
   settings
+      .add("dead-mirror-compact-every", config.dead_mirror.compact_every,
+           "At least this long between two passes that take handled letters off the queue tasks.dead")
+      .range(milliseconds(50), seconds(3600));
+  settings
       .add("operation-step-max", config.operations.step_max,
            "Dead letters that one transaction moves: more are moved faster, fewer hold locks for less time")
       .range(1, 1'000);

@@ -15,6 +15,7 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
 #include "producer/api/webhook_api.h"
+#include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/dispatcher.h"
 #include "producer/dispatch/operation_runner.h"
 #include "producer/dispatch/relay.h"
@@ -48,6 +49,7 @@ struct ProducerConfig {
   RescuerConfig rescuer;
   OperationRules operations;
   OperationRunnerConfig operation_runner;
+  DeadMirrorConfig dead_mirror;
   ShardOwnerConfig shards;
   WaitConfig wait;
 };

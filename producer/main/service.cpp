@@ -15,6 +15,7 @@
 #include "common/redis/redis.h"
 #include "common/store/mysql_account_store.h"
 #include "common/store/mysql_audit_store.h"
+#include "common/store/mysql_dead_letter_mirror.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
 #include "common/store/mysql_fleet_store.h"
@@ -25,7 +26,9 @@
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
 #include "producer/api/webhook_delivery_api.h"
+#include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/rabbit_broker.h"
+#include "producer/dispatch/rabbit_dead_queue.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
 #include "producer/wait/hot_jobs.h"
@@ -73,6 +76,7 @@ class RealService final : public Service {
         letters_(mysql_, ids_, config_.rules),
         operations_(mysql_, ids_, config_.rules, config_.operations),
         audit_(mysql_, ids_),
+        mirrored_letters_(mysql_),
         fleet_(mysql_, ids_),
         keys_(mysql_, ids_),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
@@ -95,6 +99,13 @@ class RealService final : public Service {
         operation_runner_(
             operations_, letters_, hot_, [this] { dispatcher_.wake(); }, config_.operation_runner, clock,
             log_, metrics_.loops),
+        dead_mirror_(
+            mirrored_letters_, broker_,
+            [this, &clock, &rng] {
+              return std::make_unique<RabbitDeadQueue>(config_.rabbitmq, config_.dead_mirror.batch_max, clock,
+                                                       rng, log_);
+            },
+            [this] { return shards_.owned(); }, config_.dead_mirror, clock, log_, metrics_.loops),
         final_events_(
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
@@ -129,6 +140,7 @@ class RealService final : public Service {
     relay_.start();
     rescuer_.start();
     operation_runner_.start();
+    dead_mirror_.start();
     waiters_.start();
     coalescer_.start();
     queued_meter_.start();
@@ -154,6 +166,7 @@ class RealService final : public Service {
     relay_.stop();
     rescuer_.stop();
     operation_runner_.stop();
+    dead_mirror_.stop();
     dispatcher_.stop();  // After the last commit: publishes what it was handed.
     shards_.stop();      // After the loops that ran under the leases.
     final_events_.stop();
@@ -213,6 +226,7 @@ class RealService final : public Service {
   MysqlDeadLetterStore letters_;
   MysqlOperationStore operations_;
   MysqlAuditStore audit_;
+  MysqlDeadLetterMirror mirrored_letters_;
   MysqlFleetStore fleet_;
   MysqlKeyStore keys_;
   Publisher publisher_;
@@ -226,6 +240,7 @@ class RealService final : public Service {
   Relay relay_;
   Rescuer rescuer_;
   OperationRunner operation_runner_;
+  DeadMirror dead_mirror_;
   FinalEvents final_events_;
   SubmitCoalescer coalescer_;
   Admission admission_;

@@ -2,6 +2,7 @@
 // wherever the producer dies.
 #include <gmock/gmock.h>
 
+#include "common/rabbitmq/topology.h"
 #include "tests/integration/producer/process.h"
 #include "tests/integration/producer/world.h"
 
@@ -134,7 +135,63 @@ TEST_F(DeadLetters, WhileTheDatabaseSaysSoRedrivesGoOnAfterARestart) {
   EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE generation = 2"), 40);
 }
 
+TEST_F(DeadLetters, TheBrokersQueueShowsWhatIsUnhandledAndIsFilledAgain) {
+  auto service = make_service([](ProducerConfig& config) {
+    config.dead_mirror.look_every = milliseconds(50);
+    config.dead_mirror.compact_every = milliseconds(100);
+    config.dead_mirror.check_every = milliseconds(200);
+  });
+  const auto shown = [this] {
+    const auto depth = control_->depth(kDeadQueue, soon());
+    return depth ? static_cast<int>(depth->ready) : -1;
+  };
+  ASSERT_TRUE(control_->purge(kDeadQueue, soon()).has_value());  // Left by other tests.
+  const auto ids = fail_some(5);
+  EXPECT_TRUE(eventually([&] { return shown() == 5; }));
+  Client admin = client(*service, kAdminKey);
+  ASSERT_EQ(admin.post("/v1/admin/dead_letters/redrive", {{"ids", {ids[1].value}}}).status, 202);
+  EXPECT_TRUE(eventually([&] { return shown() == 4; })) << shown();
+  ASSERT_TRUE(control_->purge(kDeadQueue, soon()).has_value());
+  EXPECT_TRUE(eventually([&] { return shown() == 4; })) << shown();
+  ASSERT_EQ(admin.post("/v1/admin/dead_letters/discard", {{"all", true}}).status, 202);
+  EXPECT_TRUE(eventually([&] { return shown() == 0; })) << shown();
+  EXPECT_TRUE(
+      eventually([&] { return number("SELECT COUNT(*) FROM dead_letter WHERE mirrored <> 'no'") == 0; }));
+}
+
 class DeadLettersCrash : public ProducerProcess {};
+
+TEST_F(DeadLettersCrash, WhereverTheMirrorDiesItsQueueComesOutRight) {
+  const std::vector<std::pair<std::string, std::string>> often = {{"DEAD_MIRROR_COMPACT_EVERY", "100ms"}};
+  const auto shown = [this] {
+    const auto depth = control_->depth(kDeadQueue, soon());
+    return depth ? static_cast<int>(depth->ready) : -1;
+  };
+  const auto discard = [this](const JobId& id) {
+    Client("http://127.0.0.1:" + std::to_string(port()), kAdminKey)
+        .post("/v1/admin/dead_letters/discard", {{"ids", {id.value}}});
+  };
+  for (const std::string point : {"mirror.after_publish", "mirror.before_ack", "mirror.in_pass"}) {
+    SCOPED_TRACE(point);
+    database_->clear_jobs();
+    start_binary(point, often);
+    ASSERT_TRUE(control_->purge(kDeadQueue, soon()).has_value());
+    const auto ids = fail_jobs(*store_, *ids_, model_, 10, soon());
+    if (point != "mirror.after_publish") {
+      EXPECT_TRUE(eventually([&] { return shown() == 10; })) << shown();
+      discard(ids[3]);
+    }
+    EXPECT_EQ(wait_death(), SIGKILL);
+    start_binary("", often);
+    discard(ids[4]);
+    const int left = point == "mirror.after_publish" ? 9 : 8;
+    const auto stale = [this] {
+      return number("SELECT COUNT(*) FROM dead_letter WHERE mirrored <> 'no' AND state <> 'dead'");
+    };
+    EXPECT_TRUE(eventually([&] { return shown() == left && stale() == 0; }, seconds(40))) << shown();
+    stop_binary();
+  }
+}
 
 TEST_F(DeadLettersCrash, WhereverARedriveDiesEachLetterIsMovedOnceAndCounted) {
   const std::vector<std::pair<std::string, std::string>> small_steps = {{"OPERATION_STEP_MAX", "7"}};
