@@ -90,6 +90,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation) {
   add_fleet(*app, invocation);
   add_jobs(*app, invocation);
   add_letters(*app, invocation);
+  add_deliveries(*app, invocation);
   add_accounts(*app, invocation);
   add_setup(*app);
   add_printing(*app, invocation);

@@ -32,6 +32,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation);
 void add_fleet(CLI::App& app, Invocation& invocation);
 void add_jobs(CLI::App& app, Invocation& invocation);
 void add_letters(CLI::App& app, Invocation& invocation);
+void add_deliveries(CLI::App& app, Invocation& invocation);
 void add_accounts(CLI::App& app, Invocation& invocation);
 
 // The words of migrate, bootstrap and topology, which have settings of their own: here only to be known.

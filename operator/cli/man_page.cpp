@@ -68,6 +68,7 @@ sluicectl dlq redrive \-\-fingerprint 0123456789abcdef \-\-canary 10
 sluicectl dlq continue op_0192...
 sluicectl dlq discard \-\-error invalid_request \-\-before 2h \-\-yes
 sluicectl pause model sluice-tiny \-\-reason "new weights"
+sluicectl deliveries replay \-\-since 3h
 source <(sluicectl completion bash)
 .fi
 )roff";

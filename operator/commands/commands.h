@@ -111,6 +111,30 @@ Status list_keys(Tool& tool, const std::string& tenant);
 Status create_key(Tool& tool, const KeyCreateOptions& options);
 Status revoke_key(Tool& tool, const std::string& id);
 
+// --- webhooks, of the key's own tenant ---
+struct PageOptions {
+  std::string after;
+  int limit = kListDefault;
+};
+Status list_endpoints(Tool& tool, const PageOptions& options);
+Status show_endpoint(Tool& tool, const std::string& id);
+Status test_endpoint(Tool& tool, const std::string& id);
+
+struct DeliveryListOptions {
+  std::string status, endpoint, job, event;
+  PageOptions page;
+};
+Status list_deliveries(Tool& tool, const DeliveryListOptions& options);
+// With its attempts.
+Status show_delivery(Tool& tool, const std::string& id);
+struct DeliveryReplayOptions {
+  std::string id;     // One, or …
+  std::string since;  // … all since then, as people write times.
+  std::string endpoint, after;
+  bool any = false;  // Delivered ones, too.
+};
+Status replay_deliveries(Tool& tool, const DeliveryReplayOptions& options);
+
 struct AuditOptions {
   std::string action, after;
   int limit = kListDefault;

@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from world import Client, Stack, binaries
+from world import Client, Receiver, Stack, binaries
 
 
 class Fleet(unittest.TestCase):
@@ -80,6 +80,26 @@ class Fleet(unittest.TestCase):
         self.assertEqual(self.client.wait_final(slow["id"])["status"], "cancelled")
         self.assertIn("was over already: succeeded", self.ctl("jobs", "cancel", done["id"], "--yes"))
         self.assertIn("job_not_found", self.ctl("jobs", "cancel", "job_1", "--yes", code=1))
+
+    def test_deliveries_are_seen_and_sent_again(self) -> None:
+        receiver = Receiver(self.stack.environment["SLUICE_WEBHOOK_SECRET"])
+        self.addCleanup(receiver.close)
+        made = self.client.call("POST", "/v1/webhook_endpoints", {"url": receiver.url("/seen")}).body
+        self.addCleanup(self.client.call, "DELETE", f"/v1/webhook_endpoints/{made['id']}")
+        self.assertRegex(self.ctl("endpoints", "list"), rf"{made['id']} +enabled .*/seen")
+        self.assertNotIn(made["secret"], self.ctl("endpoints", "show", made["id"], "--json"))
+        self.assertIn("a test event is on its way", self.ctl("endpoints", "test", made["id"]))
+        self.until(lambda: "delivered" in self.ctl("deliveries", "list", "--endpoint", made["id"]), "no test event came")
+        sent = self.ctl_json("deliveries", "list", "--endpoint", made["id"])["data"][0]["id"]
+        self.assertRegex(self.ctl("deliveries", "show", sent), r"(?m)^ +1 .*HTTP status 200")
+        self.assertIn("is sent again now", self.ctl("deliveries", "replay", sent))
+        self.until(lambda: len(self.ctl_json("deliveries", "show", sent)["attempt_log"]) == 2, "it was not sent again")
+        self.assertIn("give --yes", self.ctl("deliveries", "replay", "--since", "1h", "--any", code=2))
+        again = self.ctl("deliveries", "replay", "--since", "1h", "--any", "--endpoint", made["id"], "--yes")
+        self.assertRegex(again, r"^\d+ deliver(y is|ies are) due again\n$")
+        self.until(lambda: len(self.ctl_json("deliveries", "show", sent)["attempt_log"]) == 3, "it was not sent a third time")
+        self.assertIn("webhook_endpoint_not_found", self.ctl("endpoints", "show", "we_1", code=1))
+        self.assertIn("webhook_delivery_not_found", self.ctl("deliveries", "show", "dlv_1", code=1))
 
     def test_keys_are_made_and_revoked(self) -> None:
         key = self.ctl("keys", "create", "--name", "night shift", "--scope", "read", "--scope", "admin").strip()

@@ -388,6 +388,48 @@ TEST(Jobs, AnAnswerIsNotShownInPassing) {
   EXPECT_TRUE(holds(world.out.str(), "2 tokens"));
 }
 
+TEST(Deliveries, AHostileResponseStaysInItsColumn) {
+  World world;
+  world.api.answer(
+      "GET /v1/webhook_deliveries/dlv_1",
+      json{{"id", "dlv_1"}, {"status", "failed"}, {"url", "http://h"}, {"next_attempt_at", nullptr}});
+  world.api.answer("GET /v1/webhook_deliveries/dlv_1/attempts", json{{"data",
+                                                                      {{{"attempt", 1},
+                                                                        {"started_at", 1795332001.5},
+                                                                        {"duration_ms", 1200},
+                                                                        {"status", 500},
+                                                                        {"error", nullptr},
+                                                                        {"response", "\x1b[2Jgone\n"}}}}});
+  ASSERT_TRUE(show_delivery(world.tool, "dlv_1"));
+  EXPECT_TRUE(holds(world.out.str(), "2026-11-22 07:20:01Z  1,200ms  HTTP status 500  \\x1b[2Jgone\\n\n"))
+      << world.out.str();
+}
+
+TEST(Deliveries, ReplayOfManyGoesOnUntilAllAreDue) {
+  const std::string call = "POST /v1/webhook_deliveries/replay";
+  World world;
+  world.tool.yes = true;
+  world.api.answer(call, json{{"replayed", 10000}, {"last_id", "dlv_1"}, {"has_more", true}});
+  world.api.answer(call, json{{"replayed", 5}, {"last_id", "dlv_2"}, {"has_more", false}});
+  ASSERT_TRUE(replay_deliveries(world.tool, {"", "@100", "we_1", "", true}));
+  EXPECT_EQ(world.api.requests[0].body, (json{{"since", 100}, {"endpoint_id", "we_1"}, {"status", "any"}}));
+  EXPECT_EQ(world.api.requests[1].body["after"], "dlv_1");
+  EXPECT_EQ(world.out.str(), "10,005 deliveries are due again\n");
+
+  World left;
+  left.tool.yes = true;
+  left.waiter.interrupt_at = 1;
+  left.api.answer(call, json{{"replayed", 10000}, {"last_id", "dlv_1"}, {"has_more", true}});
+  const Status done = replay_deliveries(left.tool, {"", "@100", "", "", false});
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(holds(done.error().message, "--since @100 --after dlv_1")) << done.error().message;
+
+  World neither;
+  EXPECT_EQ(replay_deliveries(neither.tool, {}).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(replay_deliveries(neither.tool, {"dlv_1", "2h", "", "", false}).error().code,
+            ErrorCode::kInvalid);
+}
+
 TEST(Keys, TheKeyAloneStandsOnStandardOutput) {
   World world;
   world.api.answer("POST /v1/admin/keys", json{{"id", "key_1"}, {"key", "sk_abc"}, {"scopes", {"admin"}}});
