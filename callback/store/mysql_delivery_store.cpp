@@ -99,6 +99,24 @@ Status read_bodies(MysqlConnection& db, std::vector<ClaimedDelivery>& claimed, D
   return {};
 }
 
+// A registered endpoint is sent to where it is now, however long ago the delivery was made. The rows say so,
+// too, since tenants are shown them.
+Status point_at(MysqlConnection& db, const store::EndpointUrls& urls, std::vector<ClaimedDelivery>& claimed,
+                Deadline deadline) {
+  std::map<std::string_view, std::vector<std::string_view>> moved;
+  for (ClaimedDelivery& one : claimed) {
+    const auto found = urls.find(one.endpoint);
+    if (found == urls.end() || one.url == found->second) continue;
+    one.url = found->second;
+    moved[found->second].push_back(one.ref.id.value);
+  }
+  for (const auto& [url, ids] : moved) {
+    Sql sql("UPDATE delivery SET url = ? WHERE id IN ");
+    SLUICE_TRY(db.execute(sql.bind(url).list(ids), deadline));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<DueEndpoint>> MysqlDeliveryStore::due_endpoints(int limit, Deadline deadline) {
@@ -122,10 +140,12 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
                                                                milliseconds hold, Deadline deadline) {
   return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
     std::vector<ClaimedDelivery> claimed;
-    SLUICE_ASSIGN(const std::vector<bool> left, store::pass_over_disabled(db, wishes, deadline));
-    for (std::size_t i = 0; i < wishes.size(); ++i) {
-      if (!left[i]) continue;
-      const ClaimWish& wish = wishes[i];
+    SLUICE_ASSIGN(const store::EndpointUrls enabled, store::enabled_endpoints(db, wishes, deadline));
+    for (const ClaimWish& wish : wishes) {
+      if (store::is_registered(wish.endpoint) && !enabled.contains(wish.endpoint)) {
+        SLUICE_TRY(store::pass_over(db, wish.endpoint, deadline));
+        continue;
+      }
       Sql sql(
           "SELECT id, event_id, job_id, tenant_id, url, attempts, endpoint_id, attempts_base FROM delivery "
           "WHERE endpoint = ? AND attempt_due <= UTC_TIMESTAMP(6) ORDER BY attempt_due LIMIT ? "
@@ -154,6 +174,7 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
       one.ref.claim = claim;
       ids.push_back(one.ref.id.value);
     }
+    SLUICE_TRY(point_at(db, enabled, claimed, deadline));
     Sql push("UPDATE delivery SET attempt_due = ? WHERE id IN ");
     SLUICE_TRY(db.execute(push.bind(claim).list(ids), deadline));
     SLUICE_TRY(read_bodies(db, claimed, deadline));

@@ -41,6 +41,10 @@ Status disable(MysqlConnection& db, const Ids& ids, const char* reason, Sql cond
 
 }  // namespace
 
+bool store::is_registered(std::string_view endpoint) {
+  return endpoint.starts_with(WebhookEndpointIdTag::kPrefix);
+}
+
 Result<std::vector<Subscriber>> MysqlDeliveryStore::subscribers(std::span<const TenantId> tenants,
                                                                 Deadline deadline) {
   std::vector<Subscriber> found;
@@ -56,29 +60,27 @@ Result<std::vector<Subscriber>> MysqlDeliveryStore::subscribers(std::span<const 
   return found;
 }
 
-Result<std::vector<bool>> store::pass_over_disabled(MysqlConnection& db, std::span<const ClaimWish> wishes,
-                                                    Deadline deadline) {
-  std::vector<bool> left(wishes.size(), true);
+Result<store::EndpointUrls> store::enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
+                                                     Deadline deadline) {
+  EndpointUrls urls;
   Ids registered;
   for (const ClaimWish& wish : wishes) {
-    if (wish.endpoint.starts_with(WebhookEndpointIdTag::kPrefix)) registered.push_back(wish.endpoint);
+    if (is_registered(wish.endpoint)) registered.push_back(wish.endpoint);
   }
-  if (registered.empty()) return left;
-  Sql sql("SELECT id FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
+  if (registered.empty()) return urls;
+  Sql sql("SELECT id, url FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
   SLUICE_ASSIGN(const Rows rows, db.query(sql.list(registered), deadline));
-  std::set<std::string_view> enabled;
-  for (const Row row : rows) enabled.insert(row.text(0));
-  for (std::size_t i = 0; i < wishes.size(); ++i) {
-    const std::string& name = wishes[i].endpoint;
-    if (!name.starts_with(WebhookEndpointIdTag::kPrefix) || enabled.contains(name)) continue;
-    left[i] = false;
-    Sql over(
-        "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
-        "last_error = 'the endpoint is disabled or gone' WHERE endpoint = ? AND attempt_due <= "
-        "UTC_TIMESTAMP(6) LIMIT ?");
-    SLUICE_TRY(db.execute(over.bind(name).bind(kPassedOverMax), deadline));
-  }
-  return left;
+  for (const Row row : rows) urls.emplace(row.str(0), row.str(1));
+  return urls;
+}
+
+Status store::pass_over(MysqlConnection& db, const std::string& endpoint, Deadline deadline) {
+  Sql over(
+      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
+      "last_error = 'the endpoint is disabled or gone' WHERE endpoint = ? AND attempt_due <= "
+      "UTC_TIMESTAMP(6) LIMIT ?");
+  SLUICE_TRY(db.execute(over.bind(endpoint).bind(kPassedOverMax), deadline));
+  return {};
 }
 
 Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,

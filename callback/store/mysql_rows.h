@@ -2,8 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "callback/store/delivery_store.h"
@@ -18,10 +21,17 @@ inline std::int64_t micros(std::chrono::milliseconds time) {
 // The database's now, as a literal for the statements of one transaction.
 Result<std::string> now_text(MysqlConnection& db, Deadline deadline);
 
-// Fails what is due to registered endpoints that are disabled or gone, and answers which wishes are left.
-// What somebody holds, or is to be tried later, is left alone until it is due.
-Result<std::vector<bool>> pass_over_disabled(MysqlConnection& db, std::span<const ClaimWish> wishes,
-                                             Deadline deadline);
+// Whether what is slow or dead together is a registered endpoint, whose id that then is.
+bool is_registered(std::string_view endpoint);
+
+// The registered endpoints among the wishes that are enabled, and where each is now: an id, its URL.
+using EndpointUrls = std::map<std::string, std::string, std::less<>>;
+Result<EndpointUrls> enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
+                                       Deadline deadline);
+
+// Fails what is due to a registered endpoint that is disabled or gone. What somebody holds, or is to be tried
+// later, is left alone until it is due.
+Status pass_over(MysqlConnection& db, const std::string& endpoint, Deadline deadline);
 
 // What these attempts say of their registered endpoints: how long they have been failing, and whether they
 // are disabled for it, which their tenant's other endpoints are then told.

@@ -124,11 +124,6 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
       sql.text(", state = 'disabled', disabled_reason = 'request', disabled_at = UTC_TIMESTAMP(6)");
     }
     SLUICE_TRY(db.execute(sql.text(" WHERE id = ?").bind(id.value), deadline));
-    // What still waits goes where the endpoint is now.
-    if (changes.url && *changes.url != now.url) {
-      Sql move("UPDATE delivery SET url = ? WHERE endpoint_id = ? AND state = 'pending'");
-      SLUICE_TRY(db.execute(move.bind(*changes.url).bind(id.value), deadline));
-    }
     return true;
   });
   if (!done) return fail(done.error());

@@ -5,6 +5,7 @@
 
 #include "callback/courier/endpoint_gate.h"
 #include "callback/store/mysql_delivery_store.h"
+#include "common/store/webhook_delivery_log.h"
 #include "common/store/webhook_events.h"
 #include "tests/contract/callback/store_under_test.h"
 #include "tests/support/mysql_database.h"
@@ -75,6 +76,14 @@ class RegisteredEndpoints : public ::testing::Test {
         Sql("SELECT COALESCE(" + column + ", '') FROM webhook_endpoint WHERE id = ?").bind(id.value), soon());
     return rows->front().str(0);
   }
+  void move(const WebhookEndpointId& id, const std::string& url) {
+    database_->execute("UPDATE webhook_endpoint SET url = '" + url + "' WHERE id = '" + id.value + "'");
+  }
+  std::int64_t number(const std::string& question) {
+    const auto rows = database_->pool().query(Sql(question), soon());
+    EXPECT_TRUE(rows) << rows.error().message;
+    return rows->front().int64(0);
+  }
   void failing_for(const WebhookEndpointId& id, int minutes) {
     database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) - INTERVAL " +
                        std::to_string(minutes) + " MINUTE WHERE id = '" + id.value + "'");
@@ -114,6 +123,29 @@ TEST_F(RegisteredEndpoints, OneEventGoesToSeveralWithTheSameBody) {
   EXPECT_EQ(one[0].event_id, two[0].event_id);
   EXPECT_EQ(one[0].body, two[0].body);
   EXPECT_NE(one[0].ref.id, two[0].ref.id);
+}
+
+TEST_F(RegisteredEndpoints, ANewUrlIsWhereWaitingAndReplayedOnesGo) {
+  const auto id = endpoint();
+  const auto waits = pending({id}).front();
+  const auto failed = pending({id}).front();
+  const auto over = pending({id}).front();
+  database_->execute(
+      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6) WHERE id IN "
+      "('" +
+      failed.value + "', '" + over.value + "')");
+  move(id, "https://b.example/hook");
+  WebhookDeliveryLog log(database_->pool());
+  ASSERT_TRUE(log.replay(TenantId{"t"}, failed, soon()));
+  // Decided by somebody who had looked before it moved.
+  const auto late = pending({id}).front();
+  const auto claimed = claim(id);
+  ASSERT_EQ(claimed.size(), 3U);
+  for (const ClaimedDelivery& one : claimed) EXPECT_EQ(one.url, "https://b.example/hook");
+  for (const DeliveryId& one : {waits, failed, late}) {
+    EXPECT_EQ(log.get(TenantId{"t"}, one, soon())->url, "https://b.example/hook");
+  }
+  EXPECT_EQ(log.get(TenantId{"t"}, over, soon())->url, "https://a.example/");  // Where it was sent.
 }
 
 TEST_F(RegisteredEndpoints, OneThatIsDisabledBetweenLookAndDecisionGetsNothing) {

@@ -141,19 +141,6 @@ TEST_F(WebhookEndpoints, ChangeAsAskedAndOnlyThat) {
   EXPECT_EQ(changed->failing_since_us, 0);
 }
 
-TEST_F(WebhookEndpoints, ANewUrlIsWhereTheWaitingOnesGo) {
-  const WebhookEndpointId id = made();
-  ASSERT_TRUE(store_->send_test(tenant_, id, soon()));
-  ASSERT_TRUE(store_->send_test(tenant_, id, soon()));
-  database_->execute(
-      "UPDATE delivery SET state = 'delivered', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6) LIMIT 1");
-  EndpointChanges changes;
-  changes.url = "https://b.example/hook";
-  ASSERT_TRUE(store_->update(tenant_, id, changes, soon()));
-  EXPECT_EQ(number("SELECT COUNT(*) FROM delivery WHERE url = 'https://b.example/hook'"), 1);
-  EXPECT_EQ(number("SELECT COUNT(*) FROM delivery WHERE url = 'https://a.example/hook'"), 1);
-}
-
 TEST_F(WebhookEndpoints, ARemovedOneIsGone) {
   const WebhookEndpointId id = made();
   ASSERT_TRUE(store_->remove(tenant_, id, soon()));
