@@ -98,11 +98,36 @@ TEST(Discard, FollowsTheServerToTheEnd) {
   world.api.answer(kOpPath, operation("discard", "running", 250));
   world.api.answer(kOpPath, operation("discard", "done", 1000));
   ASSERT_TRUE(discard_letters(world.tool, everything()));
-  EXPECT_EQ(world.api.requests[1].body, (json{{"all", true}}));
+  EXPECT_EQ(world.api.requests[1].body, (json{{"filter", {{"died_before", 3}}}}))
+      << "what died after the dry run was not asked about";
   EXPECT_TRUE(world.waiter.held);
   EXPECT_TRUE(holds(world.err.str(), "discarding [#####---------------] 250 of 1,000, 500/s, about 1s left"))
       << world.err.str();
   EXPECT_EQ(world.out.str(), "discarded 1,000 of 1,000 dead letters in 7s  (op_1)\n");
+}
+
+TEST(Discard, TakesNothingThatWasNotAskedAbout) {
+  // Flags of the command; the letters that the dry run saw died at 1 to 2; what is then asked of the server.
+  const auto body = [](MoveOptions options, bool yes) {
+    World world;
+    world.at_terminal();
+    world.in.str("y\n");
+    world.tool.yes = yes;
+    world.api.answer(kDiscard, dry_run(5));
+    world.api.answer(kDiscard, operation("discard", "done", 5));
+    EXPECT_TRUE(discard_letters(world.tool, options));
+    return world.api.requests.at(1).body;
+  };
+  MoveOptions tenant;
+  tenant.filter.tenant = "acme";
+  EXPECT_EQ(body(tenant, false), (json{{"filter", {{"tenant", "acme"}, {"died_before", 3}}}}));
+  MoveOptions ended;
+  ended.filter.before = "@2";
+  EXPECT_EQ(body(ended, false), (json{{"filter", {{"died_before", 2}}}}));
+  MoveOptions ids;
+  ids.ids = {"job_1"};
+  EXPECT_EQ(body(ids, false), (json{{"ids", {"job_1"}}}));
+  EXPECT_EQ(body(everything(), true), (json{{"all", true}})) << "nobody was shown a number";
 }
 
 TEST(Redrive, NeedsExactlyOneWayToSayWhich) {
