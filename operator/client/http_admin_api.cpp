@@ -4,6 +4,7 @@
 #include <pplx/threadpool.h>
 #include <signal.h>
 
+#include <optional>
 #include <utility>
 
 #include "operator/client/refusal.h"
@@ -125,7 +126,13 @@ Result<ApiReply> HttpAdminApi::call(const ApiRequest& request) {
       // Words of a command line may be no UTF-8; the server then refuses what became of them by name.
       sent.set_body(request.body.dump(-1, ' ', false, json::error_handler_t::replace), "application/json");
     }
-    const rest::http_response response = client_->rest.request(sent).get();
+    // A request on a connection that was used before is sent once more, unasked, if that connection ends
+    // without an answer: what changes something needs a fresh one, or it might be done twice.
+    std::optional<rest::client::http_client> fresh;
+    if (request.method != "GET") {
+      fresh.emplace(web::uri(client_->connection.url), config_of(client_->connection));
+    }
+    const rest::http_response response = (fresh ? *fresh : client_->rest).request(sent).get();
     const std::vector<unsigned char> bytes = response.extract_vector().get();
     ApiReply reply;
     reply.text.assign(bytes.begin(), bytes.end());
