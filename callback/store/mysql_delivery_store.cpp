@@ -138,12 +138,14 @@ Result<std::vector<DueEndpoint>> MysqlDeliveryStore::due_endpoints(int limit, De
 
 Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const ClaimWish> wishes,
                                                                milliseconds hold, Deadline deadline) {
-  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
+  std::vector<std::string_view> disabled;
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
     std::vector<ClaimedDelivery> claimed;
+    disabled.clear();
     SLUICE_ASSIGN(const store::EndpointUrls enabled, store::enabled_endpoints(db, wishes, deadline));
     for (const ClaimWish& wish : wishes) {
       if (store::is_registered(wish.endpoint) && !enabled.contains(wish.endpoint)) {
-        SLUICE_TRY(store::pass_over(db, wish.endpoint, deadline));
+        disabled.push_back(wish.endpoint);
         continue;
       }
       Sql sql(
@@ -180,6 +182,12 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
     SLUICE_TRY(read_bodies(db, claimed, deadline));
     return claimed;
   });
+  if (!done) return done;
+  // After the claim and apart from it: whatever waits for the disabled ones, the others' is claimed. Should
+  // it fail, it stays due and comes again.
+  const Status over = store::pass_over(pool_, disabled, deadline);
+  if (!over && done->empty()) return fail(over.error());
+  return done;
 }
 
 Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const AttemptRecord> records,

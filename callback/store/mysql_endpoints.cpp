@@ -13,7 +13,7 @@ namespace sluice::callback {
 namespace {
 
 constexpr int kGone = 410;
-constexpr int kPassedOverMax = 5'000;  // In one transaction; the next claim takes the next ones.
+constexpr int kPassedOverMax = 5'000;  // By one claim, so that what is alive never waits long.
 
 using Ids = std::vector<std::string_view>;
 
@@ -74,12 +74,25 @@ Result<store::EndpointUrls> store::enabled_endpoints(MysqlConnection& db, std::s
   return urls;
 }
 
-Status store::pass_over(MysqlConnection& db, const std::string& endpoint, Deadline deadline) {
-  Sql over(
-      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
-      "last_error = 'the endpoint is disabled or gone' WHERE endpoint = ? AND attempt_due <= "
-      "UTC_TIMESTAMP(6) LIMIT ?");
-  SLUICE_TRY(db.execute(over.bind(endpoint).bind(kPassedOverMax), deadline));
+Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline) {
+  int budget = kPassedOverMax;
+  for (const std::string_view endpoint : endpoints) {
+    if (budget == 0) break;  // The next claim goes on.
+    const auto over = pool.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+      // Who enables it waits until this is committed, and what is replayed then is not failed by us.
+      Sql now("SELECT 1 FROM webhook_endpoint WHERE id = ? AND state = 'enabled' LOCK IN SHARE MODE");
+      SLUICE_ASSIGN(const Rows enabled, db.query(now.bind(endpoint), deadline));
+      if (!enabled.empty()) return 0;
+      Sql sql(
+          "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
+          "last_error = 'the endpoint is disabled or gone' WHERE endpoint = ? AND attempt_due <= "
+          "UTC_TIMESTAMP(6) LIMIT ?");
+      SLUICE_ASSIGN(const auto failed, db.execute(sql.bind(endpoint).bind(budget), deadline));
+      return static_cast<int>(failed);
+    });
+    if (!over) return fail(over.error());
+    budget -= *over;
+  }
   return {};
 }
 

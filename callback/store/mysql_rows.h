@@ -29,9 +29,9 @@ using EndpointUrls = std::map<std::string, std::string, std::less<>>;
 Result<EndpointUrls> enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
                                        Deadline deadline);
 
-// Fails what is due to a registered endpoint that is disabled or gone. What somebody holds, or is to be tried
-// later, is left alone until it is due.
-Status pass_over(MysqlConnection& db, const std::string& endpoint, Deadline deadline);
+// Fails what is due to registered endpoints that were seen to be disabled or gone, and still are; some
+// thousands at most. What somebody holds, or is to be tried later, is left alone until it is due.
+Status pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline);
 
 // What these attempts say of their registered endpoints: how long they have been failing, and whether they
 // are disabled for it, which their tenant's other endpoints are then told.

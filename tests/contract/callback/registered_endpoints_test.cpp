@@ -5,6 +5,7 @@
 
 #include "callback/courier/endpoint_gate.h"
 #include "callback/store/mysql_delivery_store.h"
+#include "callback/store/mysql_rows.h"
 #include "common/store/webhook_delivery_log.h"
 #include "common/store/webhook_events.h"
 #include "tests/contract/callback/store_under_test.h"
@@ -83,6 +84,19 @@ class RegisteredEndpoints : public ::testing::Test {
     const auto rows = database_->pool().query(Sql(question), soon());
     EXPECT_TRUE(rows) << rows.error().message;
     return rows->front().int64(0);
+  }
+  // Makes `count` deliveries of those that there are.
+  void multiply(int count) {
+    for (int made = static_cast<int>(number("SELECT COUNT(*) FROM delivery")); made < count; made *= 2) {
+      const std::string from = std::to_string(made);
+      database_->execute(
+          "INSERT INTO delivery (id, shard, tenant_id, event_id, job_id, endpoint_id, url, endpoint, state, "
+          "attempt_due, created_at) SELECT CONCAT('dlv_', n + " +
+          from + "), 1, 't', CONCAT('evt_', n + " + from +
+          "), '', endpoint_id, url, endpoint, 'pending', attempt_due, created_at FROM (SELECT *, "
+          "ROW_NUMBER() OVER (ORDER BY id) - 1 AS n FROM delivery) AS d WHERE n + " +
+          from + " < " + std::to_string(count));
+    }
   }
   void failing_for(const WebhookEndpointId& id, int minutes) {
     database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) - INTERVAL " +
@@ -242,18 +256,7 @@ TEST_F(RegisteredEndpoints, ThousandsDueToADeadOneComeNotBeforeAnothersFirst) {
   const auto dead = endpoint();
   const auto live = endpoint();
   pending({dead});
-  for (int made = 1; made < 10'000; made *= 2) {
-    const std::string from = std::to_string(made);
-    database_->execute(
-        "INSERT INTO delivery (id, shard, tenant_id, event_id, job_id, endpoint_id, url, endpoint, state, "
-        "attempt_due, created_at) "
-        "SELECT CONCAT('dlv_', n + " +
-        from + "), 1, 't', CONCAT('evt_', n + " + from +
-        "), '', endpoint_id, url, endpoint, "
-        "'pending', attempt_due, created_at FROM (SELECT *, ROW_NUMBER() OVER (ORDER BY id) - 1 AS n FROM "
-        "delivery) AS d WHERE n + " +
-        from + " < 10000");
-  }
+  multiply(10'000);
   const auto wanted = pending({live}).front();  // Due after all of them.
   EndpointGate gate(GateConfig{}, database_->clock(), database_->rng());
   const auto due = store_->due_endpoints(100, soon());
@@ -270,6 +273,63 @@ TEST_F(RegisteredEndpoints, ThousandsDueToADeadOneComeNotBeforeAnothersFirst) {
   claimed = store_->claim(gate.wishes(*store_->due_endpoints(100, soon())), 60s, soon());
   ASSERT_EQ(claimed->size(), 1U);
   EXPECT_EQ(claimed->front().ref.id, next);
+}
+
+TEST_F(RegisteredEndpoints, ABacklogOfManyDisabledOnesIsFailedInPartsAndStopsNoClaim) {
+  std::vector<WebhookEndpointId> dead;
+  std::vector<ClaimWish> wishes;
+  for (int i = 0; i < 4; ++i) {
+    dead.push_back(endpoint());
+    wishes.push_back({dead.back().value, 16});
+  }
+  pending(dead);
+  multiply(12'000);
+  for (const WebhookEndpointId& id : dead) disable(id);
+  const auto live = endpoint();
+  const auto wanted = pending({live}).front();
+  wishes.push_back({live.value, 16});
+  const auto failed = [&] { return number("SELECT COUNT(*) FROM delivery WHERE state = 'failed'"); };
+  const auto claimed = store_->claim(wishes, 60s, soon());
+  ASSERT_TRUE(claimed) << claimed.error().message;
+  ASSERT_EQ(claimed->size(), 1U);
+  EXPECT_EQ(claimed->front().ref.id, wanted);
+  EXPECT_EQ(failed(), 5'000);
+  for (const int left : {10'000, 12'000, 12'000}) {
+    ASSERT_TRUE(store_->claim(wishes, 60s, soon()));
+    EXPECT_EQ(failed(), left);
+  }
+}
+
+TEST_F(RegisteredEndpoints, WhatCannotBeFailedNowStopsNoClaim) {
+  const auto dead = endpoint();
+  const auto live = endpoint();
+  const auto waits = pending({dead, live});
+  disable(dead);
+  const std::vector<ClaimWish> wishes = {{dead.value, 16}, {live.value, 16}};
+  const auto done = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
+    Sql lock("SELECT id FROM delivery WHERE id = ? FOR UPDATE");
+    SLUICE_TRY(db.query(lock.bind(waits[0].value), soon()));
+    const auto claimed = store_->claim(wishes, 60s, Deadline::in(database_->clock(), 2s));
+    EXPECT_TRUE(claimed) << claimed.error().message;
+    EXPECT_EQ(claimed ? claimed->size() : 0, 1U);
+    // With nothing else to show it is an error, so that somebody sees it.
+    EXPECT_FALSE(store_->claim(wishes, 60s, Deadline::in(database_->clock(), 500ms)));
+    return true;
+  });
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_TRUE(store_->claim(wishes, 60s, soon()));
+  EXPECT_EQ(under_test_->look(waits[0]).state, "failed");
+}
+
+TEST_F(RegisteredEndpoints, OneThatIsEnabledAgainKeepsWhatIsDue) {
+  const auto id = endpoint();
+  const auto waits = pending({id}).front();
+  const std::string_view seen[] = {id.value};  // As disabled, by a claim that then paused.
+  ASSERT_TRUE(store::pass_over(database_->pool(), seen, soon()));
+  EXPECT_EQ(under_test_->look(waits).state, "pending");
+  disable(id);
+  ASSERT_TRUE(store::pass_over(database_->pool(), seen, soon()));
+  EXPECT_EQ(under_test_->look(waits).state, "failed");
 }
 
 }  // namespace
