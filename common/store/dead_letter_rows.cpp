@@ -8,7 +8,8 @@ namespace sluice::store {
 const char* const kSelectLetter =
     "SELECT d.job_id, d.generation, d.tenant_id, d.model, d.reason, d.fingerprint, d.error_code, "  // 0-6
     "d.error_message, d.attempts, " SLUICE_MICROS("d.died_at") ", d.state, "                        // 7-10
-    SLUICE_MICROS("d.handled_at") ", d.operation_id, d.replayed_as FROM dead_letter d ";            // 11-13
+    SLUICE_MICROS(
+        "d.handled_at") ", d.operation_id, d.replayed_as, d.expires_in_s FROM dead_letter d ";  // 11-14
 
 DeadLetter read_letter(const Row& row) {
   DeadLetter letter;
@@ -30,6 +31,7 @@ DeadLetter read_letter(const Row& row) {
   letter.handled_us = row.int64(11);
   letter.operation_id.value = row.str_or(12, "");
   letter.replayed_as.value = row.str_or(13, "");
+  letter.expires_in_s = row.int64_or_null(14);
   return letter;
 }
 

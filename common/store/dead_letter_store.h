@@ -47,9 +47,10 @@ struct DeadLetter {
   int attempts = 0;  // Starts that counted.
   std::int64_t died_us = 0;
   LetterState state = LetterState::kDead;
-  std::int64_t handled_us = 0;  // 0 = not handled.
-  OperationId operation_id;     // Empty = none.
-  JobId replayed_as;            // Empty = none.
+  std::int64_t handled_us = 0;               // 0 = not handled.
+  OperationId operation_id;                  // Empty = none.
+  JobId replayed_as;                         // Empty = none.
+  std::optional<std::int64_t> expires_in_s;  // Redriven: what the next generation was given to finish in.
 };
 
 // Which letters. Empty members choose nothing away.

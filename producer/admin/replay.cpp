@@ -1,5 +1,6 @@
 #include "producer/admin/replay.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/http/body_json.h"
@@ -17,6 +18,13 @@ tl::unexpected<SubmitRefusal> refuse(std::string field, std::string code, std::s
   return tl::unexpected(refusal_of(std::move(errors)));
 }
 
+// What the job was given to finish in: by its last redrive, or else by its client.
+std::int64_t lifetime_s(const DeadLetterDetail& letter) {
+  std::int64_t lifetime = (letter.job.expires_us - letter.job.created_us) / 1'000'000;
+  for (const DeadLetter& earlier : letter.earlier) lifetime = earlier.expires_in_s.value_or(lifetime);
+  return std::clamp<std::int64_t>(lifetime, 1, kExpiresInMaxS);
+}
+
 // What one would submit to get the letter's job.
 json submit_body(const DeadLetterDetail& letter) {
   json body = json::parse(letter.request_json, nullptr, false);
@@ -24,6 +32,7 @@ json submit_body(const DeadLetterDetail& letter) {
   const Job& job = letter.job;
   body["model"] = job.model;
   body["priority"] = priority_name(job.priority);
+  body["expires_in"] = lifetime_s(letter);
   if (!job.callback_url.empty()) body["callback_url"] = job.callback_url;
   if (!job.metadata_json.empty()) body["metadata"] = json::parse(job.metadata_json, nullptr, false);
   return body;

@@ -115,6 +115,7 @@ void FakeJobStore::redrive(LetterRow& letter, Row& row, const Operation& operati
   letter.letter.state = LetterState::kRedriven;
   letter.copy_due = true;
 }
+  letter.letter.expires_in_s = row.lifetime_s;
 
 Result<OperationStep> FakeJobStore::step_operation(Deadline) {
   MutexLock lock(mutex_);

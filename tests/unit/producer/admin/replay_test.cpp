@@ -15,6 +15,8 @@ class ReplayTest : public ::testing::Test {
     models_.add(make_echo_model());
     letter_.job.model = "echo";
     letter_.job.priority = Priority::kLow;
+    letter_.job.created_us = 1'700'000'000'000'000;
+    letter_.job.expires_us = letter_.job.created_us + 7'200'000'000;
     letter_.job.callback_url = "https://example.org/hook";
     letter_.job.metadata_json = R"({"order":"42"})";
     JobRequest request;
@@ -43,11 +45,25 @@ TEST_F(ReplayTest, WhatIsNotChangedStays) {
   ASSERT_TRUE(spec.request.parameters.fault.has_value());
   EXPECT_EQ(spec.request.parameters.fault->attempts, 2);
   EXPECT_EQ(spec.priority, Priority::kLow);
+  EXPECT_EQ(spec.expires_in_s, 7'200);
   EXPECT_EQ(spec.callback_url, "https://example.org/hook");
   EXPECT_EQ(spec.metadata_json, R"({"order":"42"})");
   EXPECT_EQ(spec.model->name(), "echo");
   EXPECT_EQ(spec.prompt_tokens, 1);
   EXPECT_THAT(replay->changed, ElementsAre("prompt"));
+}
+
+TEST_F(ReplayTest, ARedrivenJobsTimeIsThatOfItsLastRedrive) {
+  letter_.letter.generation = 3;
+  letter_.earlier.resize(2);
+  letter_.earlier[0].expires_in_s = 60;
+  letter_.earlier[1].expires_in_s = 90;
+  auto replay = read_replay(R"({"changes": {"prompt": "three"}})", letter_, models_);
+  ASSERT_TRUE(replay.has_value()) << replay.error().message;
+  EXPECT_EQ(replay->spec.expires_in_s, 90);
+  replay = read_replay(R"({"changes": {"expires_in": 5}})", letter_, models_);
+  ASSERT_TRUE(replay.has_value()) << replay.error().message;
+  EXPECT_EQ(replay->spec.expires_in_s, 5);
 }
 
 TEST_F(ReplayTest, NullTakesAMemberAway) {
