@@ -1,6 +1,8 @@
 // Starting, reading and steering operations; operation_step.cpp does their work.
 #include "common/store/mysql_operation_store.h"
 
+#include <algorithm>
+
 #include "common/store/audit_rows.h"
 #include "common/store/dead_letter_rows.h"
 #include "common/store/operation_rows.h"
@@ -11,6 +13,12 @@ namespace {
 
 Error no_operation(const OperationId& id) {
   return Error{ErrorCode::kNotFound, "no operation with id " + id.value};
+}
+
+// That it has still to look at. Letters may have died between its start and their count.
+std::int64_t letters_left(const Operation& operation) {
+  return std::max<std::int64_t>(0,
+                                operation.total - operation.handled - operation.guarded - operation.skipped);
 }
 
 }  // namespace
@@ -87,10 +95,14 @@ Result<Operation> MysqlOperationStore::start_operation(const NewOperation& asked
   };
   auto done = pool_.transaction(deadline, write);
   if (!done && done.error().code == ErrorCode::kOutcomeUnknown) {
-    // It is there, or it never will be.
-    auto found = get_operation(id, deadline);
-    if (found || found.error().code != ErrorCode::kNotFound) return found;
-    done = pool_.transaction(deadline, write);
+    // Doing it again tells: the row goes in now, or is there. A commit that is still under way in a session
+    // that we lost holds the row's lock, so this waits for it.
+    auto again = pool_.transaction(deadline, write);
+    if (!again && duplicate_key(again.error()) == "PRIMARY") {
+      auto found = get_operation(id, deadline);
+      return found ? std::move(found) : fail(std::move(done).error());
+    }
+    if (again) done = std::move(again);
   }
   if (!done) return fail(std::move(done).error());
   return operation;
@@ -145,15 +157,21 @@ Result<Operation> MysqlOperationStore::cancel_operation(const OperationId& id, c
 
 Result<Operation> MysqlOperationStore::change_state(const OperationId& id, OperationState to,
                                                     const Actor& actor, Deadline deadline) {
-  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  bool again = false;
+  const auto write = [&](MysqlConnection& db) -> Result<Operation> {
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     Sql select(store::kSelectOperation);
     select.text("WHERE id = ? FOR UPDATE").bind(id.value);
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     if (rows.empty()) return fail(no_operation(id));
-    SLUICE_ASSIGN(const auto stored, store::read_operation(rows.front()));
-    const Operation& operation = stored.operation;
+    SLUICE_ASSIGN(auto stored, store::read_operation(rows.front()));
+    Operation& operation = stored.operation;
     const bool going_on = to == OperationState::kRunning;
+    // The commit whose answer was lost had done it, and what went on may be over by now.
+    const bool was_done =
+        going_on ? operation.state == OperationState::kRunning || operation.state == OperationState::kDone
+                 : operation.state == OperationState::kCancelled;
+    if (again && was_done) return std::move(operation);
     const bool allowed = operation.state == OperationState::kCanary ||
                          (!going_on && operation.state == OperationState::kRunning);
     if (!allowed) {
@@ -174,12 +192,21 @@ Result<Operation> MysqlOperationStore::change_state(const OperationId& id, Opera
                        (going_on ? ".continue" : ".cancel"),
                    id.value,
                    "",
-                   going_on ? operation.total - operation.handled : operation.handled},
+                   going_on ? letters_left(operation) : operation.handled},
         ids_, deadline));
-    return true;
-  });
-  if (!done) return fail(std::move(done).error());
-  return get_operation(id, deadline);
+    operation.state = to;
+    if (going_on) {
+      operation.asked.canary.reset();
+    } else {
+      operation.finished_us = now.us;
+    }
+    return std::move(operation);
+  };
+  auto done = pool_.transaction(deadline, write);
+  if (done || done.error().code != ErrorCode::kOutcomeUnknown) return done;
+  again = true;
+  auto found = pool_.transaction(deadline, write);
+  return found ? std::move(found) : std::move(done);
 }
 
 }  // namespace sluice

@@ -87,7 +87,9 @@ Result<Operation> FakeJobStore::change_state(const OperationId& id, OperationSta
   if (going_on) operation.asked.canary.reset();
   if (!going_on) operation.finished_us = now_us();
   write_audit(actor, action_name(operation, going_on ? ".continue" : ".cancel"), id.value, "",
-              going_on ? operation.total - operation.handled : operation.handled);
+              going_on ? std::max<std::int64_t>(
+                             0, operation.total - operation.handled - operation.guarded - operation.skipped)
+                       : operation.handled);
   return operation;
 }
 
@@ -113,9 +115,9 @@ void FakeJobStore::redrive(LetterRow& letter, Row& row, const Operation& operati
   row.published_us = -1;
   row.publish_due_us = now_us();
   letter.letter.state = LetterState::kRedriven;
+  letter.letter.expires_in_s = row.lifetime_s;
   letter.copy_due = true;
 }
-  letter.letter.expires_in_s = row.lifetime_s;
 
 Result<OperationStep> FakeJobStore::step_operation(Deadline) {
   MutexLock lock(mutex_);

@@ -229,6 +229,31 @@ TYPED_TEST(OperationContract, ALimitedRedriveTakesItsTime) {
   EXPECT_FALSE(this->step().worked) << "the next step is not due yet";
   EXPECT_EQ(this->get(id).state, OperationState::kRunning);
   this->advance(seconds(1));
+TYPED_TEST(OperationContract, TheAuditLogSaysHowManyLettersAContinuedCanaryHasLeft) {
+  const JobId often = this->fail_job();
+  for (std::int64_t generation = 2; generation <= 4; ++generation) {
+    this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+    this->fail_start(often, generation);
+    this->advance(seconds(1));
+  }
+  this->fail_jobs(3);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.canary = 1;
+  const OperationId id = this->start(asked);
+  const Operation waiting = this->finish_steps(id);
+  EXPECT_EQ(waiting.state, OperationState::kCanary);
+  EXPECT_EQ(waiting.guarded, 1);
+  const auto continued = this->operations().continue_operation(id, kActor, this->soon());
+  ASSERT_TRUE(continued.has_value());
+  EXPECT_EQ(continued->state, OperationState::kRunning);
+  EXPECT_FALSE(continued->asked.canary.has_value());
+  AuditFilter filter;
+  filter.action = "dead_letters.redrive.continue";
+  const auto entries = this->world_->audit().list_audit(filter, this->soon());
+  ASSERT_THAT(*entries, SizeIs(1));
+  EXPECT_EQ(entries->front().count, 2) << "of 4, one was redriven and one left to the loop guard";
+}
+
   EXPECT_EQ(this->step().redriven, 2);
   this->advance(seconds(1));
   EXPECT_EQ(this->step().redriven, 1);
@@ -407,6 +432,40 @@ TEST_F(MysqlOperations, AStepThatFailsIsPutOffAndKeepsNoOtherFromItsTurn) {
   EXPECT_EQ(finish_steps(stuck).state, OperationState::kDone);
   EXPECT_EQ(get(stuck).handled, 1);
   EXPECT_EQ(get(stuck).last_error, "");
+TEST_F(MysqlOperations, AnExpiredJobIsTakenOutOfItsBatchsCountToo) {
+  std::vector<Submission> submissions(1);
+  submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 1};
+  NewJob fresh = new_job();
+  fresh.job.batch_id = submissions[0].batch->id;
+  submissions[0].jobs.push_back(fresh);
+  ASSERT_TRUE(jobs().submit(submissions, soon())[0].has_value());
+  const JobId id = submissions[0].jobs[0].job.id;
+  fail_start(id);
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.expires_in_s = 1;
+  finish_steps(start(asked));
+  advance(seconds(2));
+  ASSERT_EQ(*jobs().expire_due(10, soon()), 1);
+  EXPECT_EQ(number("SELECT failed * 100 + expired * 10 + succeeded FROM batch"), 10);
+  advance(seconds(1));
+  asked.expires_in_s = 600;
+  finish_steps(start(asked));
+  succeed(claim(id, 0, kWorker, 3)[0].ref);
+  EXPECT_EQ(number("SELECT failed * 100 + expired * 10 + succeeded FROM batch"), 1);
+}
+
+TEST_F(MysqlOperations, ACanaryBeyondWhatWasCountedCanBeContinued) {
+  fail_jobs(2);
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.canary = 1;
+  const OperationId id = start(asked);
+  finish_steps(id);
+  // As if the letter had been on its way while the operation began.
+  testing::MysqlDatabase::instance()->execute("UPDATE operation SET total = 0");
+  EXPECT_TRUE(operations().continue_operation(id, kActor, soon()).has_value());
+  EXPECT_EQ(finish_steps(id).state, OperationState::kDone);
+}
+
 }
 
 TEST_F(MysqlOperations, AnOperationWhoseFilterCanNotBeReadIsPutOffToo) {
