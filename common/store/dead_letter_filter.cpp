@@ -11,7 +11,7 @@ namespace sluice {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kReasons = {"attempts", "poison", "failed"};
+constexpr std::array<std::string_view, 4> kReasons = {"attempts", "poison", "failed", "expired"};
 constexpr std::array<std::string_view, 4> kLetterStates = {"dead", "redriven", "replayed", "discarded"};
 constexpr std::array<std::string_view, 2> kOperationKinds = {"redrive", "discard"};
 constexpr std::array<std::string_view, 4> kOperationStates = {"running", "canary", "done", "cancelled"};

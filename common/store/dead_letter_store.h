@@ -1,5 +1,6 @@
-// Jobs that ended as `dead` or `failed`, as an operator sees them: one letter for each such end (job and
-// generation), kept after it was handled. Safe for concurrent use. Errors as in job_store.h.
+// Jobs that ended as `dead` or `failed`, or expired after an operator had redriven them: one letter for each
+// such end (job and generation), kept after it was handled. Safe for concurrent use. Errors as in
+// job_store.h.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ enum class DeadReason {
   kAttempts,  // Used up its attempts.
   kPoison,    // Its workers stopped answering, each time.
   kFailed,    // The request itself can't succeed.
+  kExpired,   // It was redriven, and its time was over before it was finished.
 };
 std::string_view dead_reason_name(DeadReason reason);
 std::optional<DeadReason> dead_reason_from(std::string_view name);

@@ -92,6 +92,21 @@ Status write_attempts(MysqlConnection& db, const DbNow& now, const std::vector<C
   return attempts.flush();
 }
 
+// Null: this end leaves no letter. A client's own cancellation and its own time limit are as it wished; but a
+// job that an operator gave back to the queue stays in the operators' sight until it ends well.
+const char* reason_of_letter(const Change& change) {
+  switch (change.to) {
+    case JobState::kDead:
+      return change.dead_reason;
+    case JobState::kFailed:
+      return "failed";
+    case JobState::kExpired:
+      return change.locked->job.generation > 1 ? "expired" : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
 Status write_dead_letters(MysqlConnection& db, const DbNow& now, const std::vector<Change>& changes,
                           Deadline deadline) {
   Inserter letters(
@@ -100,12 +115,12 @@ Status write_dead_letters(MysqlConnection& db, const DbNow& now, const std::vect
       "error_code, error_message, attempts, died_at) VALUES ",
       deadline);
   for (const Change& change : changes) {
-    if (change.to != JobState::kDead && change.to != JobState::kFailed) continue;
+    const char* const reason = reason_of_letter(change);
+    if (reason == nullptr) continue;
     const Job& job = change.locked->job;
     const JobError& error = *change.error;
     SLUICE_TRY(letters.row(job.id.value, job.generation, change.locked->shard, job.tenant.value, job.model,
-                           change.to == JobState::kDead ? change.dead_reason : "failed",
-                           error_fingerprint(error.code, error.message), cut(error.code, 64),
+                           reason, error_fingerprint(error.code, error.message), cut(error.code, 64),
                            cut(error.message, 2000), change.locked->attempts_used(), now.text));
   }
   return letters.flush();

@@ -148,8 +148,9 @@ Status MysqlOperationStore::move(MysqlConnection& db, const store::DbNow& now, c
       ++progress.guarded;
       continue;
     }
-    generations.emplace(letter.job_id.value, letter.generation);
-    ids.push_back(letter.job_id.value);
+    const auto [known, first] = generations.emplace(letter.job_id.value, letter.generation);
+    known->second = std::max(known->second, letter.generation);
+    if (first) ids.push_back(letter.job_id.value);
   }
   if (ids.empty()) return {};
 
@@ -166,8 +167,10 @@ Status MysqlOperationStore::move(MysqlConnection& db, const store::DbNow& now, c
   std::vector<LockedJob> jobs;
   for (const Row row : locked) {
     LockedJob job = store::read_locked(row);
-    const bool ended_so = (job.job.state == JobState::kDead || job.job.state == JobState::kFailed) &&
-                          job.job.generation == generations.at(row.text(0));
+    const JobState state = job.job.state;
+    const bool ended_so =
+        (state == JobState::kDead || state == JobState::kFailed || state == JobState::kExpired) &&
+        job.job.generation == generations.at(row.text(0));
     if (ended_so && unhandled.contains(row.text(0))) jobs.push_back(std::move(job));
   }
   progress.handled = static_cast<int>(jobs.size());
@@ -193,6 +196,7 @@ Status MysqlOperationStore::redrive(MysqlConnection& db, const store::DbNow& now
   struct Ended {
     int dead = 0;
     int failed = 0;
+    int expired = 0;
   };
   std::map<std::string, Ended> batches;  // Sorted: batches are locked in one order.
   for (const LockedJob& job : jobs) {
@@ -207,7 +211,9 @@ Status MysqlOperationStore::redrive(MysqlConnection& db, const store::DbNow& now
     lifetimes[std::max<std::int64_t>(1, lifetime_s)].push_back(job.job.id.value);
     if (job.job.batch_id.empty()) continue;
     Ended& ended = batches[job.job.batch_id.value];
-    ++(job.job.state == JobState::kDead ? ended.dead : ended.failed);
+    ++(job.job.state == JobState::kDead     ? ended.dead
+       : job.job.state == JobState::kFailed ? ended.failed
+                                            : ended.expired);
   }
   for (const auto& [lifetime_s, ids] : lifetimes) {
     Sql update(
@@ -232,8 +238,8 @@ Status MysqlOperationStore::redrive(MysqlConnection& db, const store::DbNow& now
     if (auto updated = db.execute(letters, deadline); !updated) return fail(updated.error());
   }
   for (const auto& [batch, ended] : batches) {
-    Sql update("UPDATE batch SET dead = dead - ?, failed = failed - ? WHERE id = ?");
-    update.bind(ended.dead).bind(ended.failed).bind(batch);
+    Sql update("UPDATE batch SET dead = dead - ?, failed = failed - ?, expired = expired - ? WHERE id = ?");
+    update.bind(ended.dead).bind(ended.failed).bind(ended.expired).bind(batch);
     if (auto updated = db.execute(update, deadline); !updated) return fail(updated.error());
   }
   return {};

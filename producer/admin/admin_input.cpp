@@ -73,7 +73,7 @@ std::string set_member(DeadLetterFilter& filter, std::string_view name, const st
   }
   if (name == "reason") {
     filter.reason = dead_reason_from(value);
-    return filter.reason ? "" : "must be attempts, poison or failed";
+    return filter.reason ? "" : "must be attempts, poison, failed or expired";
   }
   const auto us = read_micros(value);
   if (!us) return "must be Unix seconds";

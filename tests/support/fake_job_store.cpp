@@ -357,8 +357,9 @@ Result<int> FakeJobStore::expire_due(int limit, Deadline) {
   for (auto& [id, row] : rows_) {
     if (handled == limit) break;
     if (is_final(row.job.state) || row.job.expires_us >= now_us()) continue;
-    end(row, JobState::kExpired, std::nullopt,
-        JobError{"job_expired", "The job was not finished before its expires_at.", "job_error", ""});
+    const JobError error{"job_expired", "The job was not finished before its expires_at.", "job_error", ""};
+    if (row.job.generation > 1) write_letter(row, error, DeadReason::kExpired);
+    end(row, JobState::kExpired, std::nullopt, error);
     ++handled;
   }
   return handled;

@@ -4,9 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <thread>
-
 #include "tests/contract/store/store_world.h"
 
 namespace sluice {
@@ -142,6 +139,40 @@ TYPED_TEST(OperationContract, ARedriveMayGiveJobsAnotherTimeToFinishIn) {
   EXPECT_EQ(this->read(id).state, JobState::kExpired);
 }
 
+TYPED_TEST(OperationContract, ARedrivenJobThatExpiresCanBeRedrivenAgain) {
+  const JobId id = this->fail_job();
+  NewOperation brief = this->asking(OperationKind::kRedrive);
+  brief.expires_in_s = 2;
+  this->finish_steps(this->start(brief));
+  this->advance(milliseconds(2'100));
+  ASSERT_EQ(*this->jobs().expire_due(10, this->soon()), 1);
+  const auto letter = this->letters().show_letter(id, this->soon());
+  ASSERT_TRUE(letter.has_value());
+  EXPECT_EQ(letter->letter.generation, 2);
+  EXPECT_EQ(letter->letter.reason, DeadReason::kExpired);
+  EXPECT_EQ(letter->letter.state, LetterState::kDead);
+  EXPECT_EQ(letter->letter.error_code, "job_expired");
+  ASSERT_THAT(letter->earlier, SizeIs(1));
+  EXPECT_EQ(letter->earlier[0].expires_in_s, 2);
+
+  this->advance(seconds(1));
+  NewOperation longer = this->asking(OperationKind::kRedrive);
+  longer.filter.reason = DeadReason::kExpired;
+  longer.expires_in_s = 600;
+  const Operation done = this->finish_steps(this->start(longer));
+  EXPECT_EQ(done.handled, 1);
+  EXPECT_EQ(this->read(id).generation, 3);
+  this->succeed(this->claim(id, 0, kWorker, 3)[0].ref);
+  EXPECT_EQ(this->waiting_letters(), 0);
+}
+
+TYPED_TEST(OperationContract, ARedrivenJobThatItsClientCancelsLeavesNoLetter) {
+  const JobId id = this->fail_job();
+  this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+  ASSERT_TRUE(this->jobs().cancel(kTenant, id, this->soon()).has_value());
+  EXPECT_EQ(this->waiting_letters(), 0);
+}
+
 TYPED_TEST(OperationContract, OnlyMatchingLettersAreMoved) {
   const JobId a = this->fail_job();
   NewJob large = this->new_job();
@@ -198,6 +229,31 @@ TYPED_TEST(OperationContract, ACanaryIsRedrivenAloneUntilSomebodySaysGoOn) {
                                                  "dead_letters.redrive"));
 }
 
+TYPED_TEST(OperationContract, TheAuditLogSaysHowManyLettersAContinuedCanaryHasLeft) {
+  const JobId often = this->fail_job();
+  for (std::int64_t generation = 2; generation <= 4; ++generation) {
+    this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
+    this->fail_start(often, generation);
+    this->advance(seconds(1));
+  }
+  this->fail_jobs(3);
+  NewOperation asked = this->asking(OperationKind::kRedrive);
+  asked.canary = 1;
+  const OperationId id = this->start(asked);
+  const Operation waiting = this->finish_steps(id);
+  EXPECT_EQ(waiting.state, OperationState::kCanary);
+  EXPECT_EQ(waiting.guarded, 1);
+  const auto continued = this->operations().continue_operation(id, kActor, this->soon());
+  ASSERT_TRUE(continued.has_value());
+  EXPECT_EQ(continued->state, OperationState::kRunning);
+  EXPECT_FALSE(continued->asked.canary.has_value());
+  AuditFilter filter;
+  filter.action = "dead_letters.redrive.continue";
+  const auto entries = this->world_->audit().list_audit(filter, this->soon());
+  ASSERT_THAT(*entries, SizeIs(1));
+  EXPECT_EQ(entries->front().count, 2) << "of 4, one was redriven and one left to the loop guard";
+}
+
 TYPED_TEST(OperationContract, ACanaryThatDiesAgainIsCountedAndTheRestCanBeLeft) {
   const auto ids = this->fail_jobs(3);
   NewOperation asked = this->asking(OperationKind::kRedrive);
@@ -229,31 +285,6 @@ TYPED_TEST(OperationContract, ALimitedRedriveTakesItsTime) {
   EXPECT_FALSE(this->step().worked) << "the next step is not due yet";
   EXPECT_EQ(this->get(id).state, OperationState::kRunning);
   this->advance(seconds(1));
-TYPED_TEST(OperationContract, TheAuditLogSaysHowManyLettersAContinuedCanaryHasLeft) {
-  const JobId often = this->fail_job();
-  for (std::int64_t generation = 2; generation <= 4; ++generation) {
-    this->finish_steps(this->start(this->asking(OperationKind::kRedrive)));
-    this->fail_start(often, generation);
-    this->advance(seconds(1));
-  }
-  this->fail_jobs(3);
-  NewOperation asked = this->asking(OperationKind::kRedrive);
-  asked.canary = 1;
-  const OperationId id = this->start(asked);
-  const Operation waiting = this->finish_steps(id);
-  EXPECT_EQ(waiting.state, OperationState::kCanary);
-  EXPECT_EQ(waiting.guarded, 1);
-  const auto continued = this->operations().continue_operation(id, kActor, this->soon());
-  ASSERT_TRUE(continued.has_value());
-  EXPECT_EQ(continued->state, OperationState::kRunning);
-  EXPECT_FALSE(continued->asked.canary.has_value());
-  AuditFilter filter;
-  filter.action = "dead_letters.redrive.continue";
-  const auto entries = this->world_->audit().list_audit(filter, this->soon());
-  ASSERT_THAT(*entries, SizeIs(1));
-  EXPECT_EQ(entries->front().count, 2) << "of 4, one was redriven and one left to the loop guard";
-}
-
   EXPECT_EQ(this->step().redriven, 2);
   this->advance(seconds(1));
   EXPECT_EQ(this->step().redriven, 1);
@@ -401,37 +432,6 @@ TEST_F(MysqlOperations, ARedriveReopensItsBatchAndTheNextEndClosesItAgain) {
   EXPECT_EQ(number("SELECT failed * 10 + succeeded FROM batch"), 11);
 }
 
-TEST_F(MysqlOperations, AStepThatFailsIsPutOffAndKeepsNoOtherFromItsTurn) {
-  std::vector<Submission> submissions(1);
-  submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 1};
-  NewJob fresh = new_job();
-  fresh.job.batch_id = submissions[0].batch->id;
-  submissions[0].jobs.push_back(fresh);
-  ASSERT_TRUE(jobs().submit(submissions, soon())[0].has_value());
-  const JobId in_batch = submissions[0].jobs[0].job.id;
-  fail_start(in_batch);
-  const JobId other = fail_job();
-  // The step takes one from what is 0 here, which the database refuses.
-  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 0");
-  NewOperation asked = asking(OperationKind::kRedrive);
-  asked.filter.ids = {in_batch};
-  const OperationId stuck = start(asked);
-  asked.filter.ids = {other};
-  const OperationId second = start(asked);
-
-  EXPECT_EQ(operations().step_operation(soon()).error().code, ErrorCode::kInvalid);
-  EXPECT_EQ(step().id, second);
-  EXPECT_EQ(get(second).handled, 1);
-  EXPECT_FALSE(step().worked);
-  EXPECT_EQ(get(stuck).state, OperationState::kRunning);
-  EXPECT_THAT(get(stuck).last_error, ::testing::HasSubstr("1690"));
-  EXPECT_EQ(read(in_batch).generation, 1) << "a step that fails moves nothing";
-
-  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 1");
-  advance(seconds(31));
-  EXPECT_EQ(finish_steps(stuck).state, OperationState::kDone);
-  EXPECT_EQ(get(stuck).handled, 1);
-  EXPECT_EQ(get(stuck).last_error, "");
 TEST_F(MysqlOperations, AnExpiredJobIsTakenOutOfItsBatchsCountToo) {
   std::vector<Submission> submissions(1);
   submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 1};
@@ -466,6 +466,37 @@ TEST_F(MysqlOperations, ACanaryBeyondWhatWasCountedCanBeContinued) {
   EXPECT_EQ(finish_steps(id).state, OperationState::kDone);
 }
 
+TEST_F(MysqlOperations, AStepThatFailsIsPutOffAndKeepsNoOtherFromItsTurn) {
+  std::vector<Submission> submissions(1);
+  submissions[0].batch = NewBatch{ids_.make<BatchId>(shard_of_tenant(kTenant)), 1};
+  NewJob fresh = new_job();
+  fresh.job.batch_id = submissions[0].batch->id;
+  submissions[0].jobs.push_back(fresh);
+  ASSERT_TRUE(jobs().submit(submissions, soon())[0].has_value());
+  const JobId in_batch = submissions[0].jobs[0].job.id;
+  fail_start(in_batch);
+  const JobId other = fail_job();
+  // The step takes one from what is 0 here, which the database refuses.
+  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 0");
+  NewOperation asked = asking(OperationKind::kRedrive);
+  asked.filter.ids = {in_batch};
+  const OperationId stuck = start(asked);
+  asked.filter.ids = {other};
+  const OperationId second = start(asked);
+
+  EXPECT_EQ(operations().step_operation(soon()).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(step().id, second);
+  EXPECT_EQ(get(second).handled, 1);
+  EXPECT_FALSE(step().worked);
+  EXPECT_EQ(get(stuck).state, OperationState::kRunning);
+  EXPECT_THAT(get(stuck).last_error, ::testing::HasSubstr("1690"));
+  EXPECT_EQ(read(in_batch).generation, 1) << "a step that fails moves nothing";
+
+  testing::MysqlDatabase::instance()->execute("UPDATE batch SET failed = 1");
+  advance(seconds(31));
+  EXPECT_EQ(finish_steps(stuck).state, OperationState::kDone);
+  EXPECT_EQ(get(stuck).handled, 1);
+  EXPECT_EQ(get(stuck).last_error, "");
 }
 
 TEST_F(MysqlOperations, AnOperationWhoseFilterCanNotBeReadIsPutOffToo) {
@@ -476,25 +507,6 @@ TEST_F(MysqlOperations, AnOperationWhoseFilterCanNotBeReadIsPutOffToo) {
   EXPECT_EQ(operations().step_operation(soon()).error().code, ErrorCode::kCorrupt);
   EXPECT_EQ(step().id, second);
   EXPECT_EQ(number("SELECT COUNT(*) FROM operation WHERE last_error LIKE 'corrupt%'"), 1);
-}
-
-TEST_F(MysqlOperations, TwoProcessesMoveEachLetterOnce) {
-  fail_jobs(60);
-  NewOperation asked = asking(OperationKind::kRedrive);
-  asked.rate_max = 1e6;
-  const OperationId id = start(asked);
-  std::atomic<int> moved{0};
-  std::vector<std::thread> processes;
-  for (int i = 0; i < 4; ++i) {
-    processes.emplace_back([&] {
-      for (int turn = 0; turn < 20; ++turn) moved += operations().step_operation(soon())->redriven;
-    });
-  }
-  for (auto& process : processes) process.join();
-  finish_steps(id);
-  EXPECT_EQ(get(id).handled, 60);
-  EXPECT_EQ(moved, 60);
-  EXPECT_EQ(number("SELECT COUNT(*) FROM job WHERE generation = 2 AND state = 'queued'"), 60);
 }
 
 }  // namespace

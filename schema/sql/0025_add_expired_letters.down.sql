@@ -1,0 +1,2 @@
+ALTER TABLE dead_letter
+  MODIFY COLUMN reason ENUM('attempts', 'poison', 'failed') NOT NULL;
