@@ -10,6 +10,9 @@ using std::chrono::milliseconds;
 
 class DrainTest : public RunnerTest {
  protected:
+  ~DrainTest() override {
+    if (drain_.joinable()) end_drain();  // A test that broke off.
+  }
   // drain() waits on the clock that the test moves, so it runs beside it.
   void begin_drain() {
     drain_ = std::thread([this] {
