@@ -85,7 +85,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation) {
   app->add_flag("--json", invocation.json, "Print JSON, as the server answered it");
   app->add_flag("--no-color", invocation.no_colour, "No colour, on a terminal either; so does NO_COLOR");
   app->footer(
-      "These options may stand after every command. sluicectl COMMAND --help says more.\n"
+      "These options may stand after every command but those of set-up. sluicectl COMMAND --help says more.\n"
       "Exit codes: 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 left by Ctrl-C.");
   add_fleet(*app, invocation);
   add_jobs(*app, invocation);

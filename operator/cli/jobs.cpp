@@ -11,9 +11,9 @@ void add_jobs(CLI::App& app, Invocation& invocation) {
   const auto listed = on_call<JobListOptions>(*list, invocation, list_jobs);
   list->add_option("--status", listed->status, "Only these")
       ->check(CLI::IsMember({"queued", "running", "succeeded", "failed", "dead", "cancelled", "expired"}));
-  list->add_option("--model", listed->model, "Only of this model")->type_name("NAME");
-  list->add_option("--tenant", listed->tenant, "Only of this tenant")->type_name("NAME");
-  list->add_option("--batch", listed->batch, "Only of this batch")->type_name("ID");
+  list->add_option("--model", listed->model, "Only of this model")->type_name("NAME")->check(not_empty);
+  list->add_option("--tenant", listed->tenant, "Only of this tenant")->type_name("NAME")->check(not_empty);
+  list->add_option("--batch", listed->batch, "Only of this batch")->type_name("ID")->check(not_empty);
   add_paging(*list, listed->limit, listed->after);
 
   CLI::App* show = jobs->add_subcommand("show", "One job, without its prompt and answer");

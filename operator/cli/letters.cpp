@@ -9,7 +9,7 @@ namespace {
 void add_filter(CLI::App& command, LetterFilter& filter) {
   constexpr const char* kGroup = "Which letters";
   const auto add = [&](const char* name, std::string& target, const char* help, const char* type) {
-    return command.add_option(name, target, help)->group(kGroup)->type_name(type);
+    return command.add_option(name, target, help)->group(kGroup)->type_name(type)->check(not_empty);
   };
   add("--fingerprint", filter.fingerprint, "Of this cause (dlq list)", "HEX");
   add("--error", filter.error_code, "With this error code", "CODE");
@@ -49,7 +49,8 @@ void add_moves(CLI::App& dlq, Invocation& invocation) {
       ->check(CLI::PositiveNumber);
   redrive->add_flag("--force", redriven->force, "Also those that were redriven too often before");
   redrive->add_option("--expires-in", redriven->expires_in, "Time given to the jobs; default: as at first")
-      ->type_name("DURATION");
+      ->type_name("DURATION")
+      ->check(not_empty);
   add_outcome(*redrive, redriven->outcome);
   add_yes(*redrive, invocation);
   redrive->footer("Ctrl-C leaves the work to the server; dlq watch shows it again, dlq stop ends it.");

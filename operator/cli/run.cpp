@@ -145,6 +145,12 @@ int run_command_line(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return report_words(*app, error);
   }
+  if (!invocation.call && !invocation.print) {
+    return report({ErrorCode::kInvalid,
+                   "migrate, bootstrap and topology must come first, their options after them: sluicectl "
+                   "migrate status --json"},
+                  invocation.json);
+  }
   Console console = process_console(!invocation.no_colour);
   const Status done = invocation.call ? call(invocation, console) : invocation.print(console);
   std::cout.flush();

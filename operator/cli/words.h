@@ -25,15 +25,25 @@ inline void on_call(CLI::App& command, Invocation& invocation, Status (*run)(Too
   command.callback([&invocation, run] { invocation.call = run; });
 }
 
+// What a variable of a script that was never set leaves behind: taken as "not given", it would choose more
+// than was meant.
+inline std::string not_empty(const std::string& value) {
+  return value.empty() ? "must not be empty" : "";
+}
+
 inline void add_yes(CLI::App& command, Invocation& invocation) {
   command.add_flag("-y,--yes", invocation.yes, "Don't ask; needed where nobody is at a terminal");
 }
 
-inline void add_paging(CLI::App& command, int& limit, std::string& after) {
+// Limit: int or std::optional<int>.
+template <class Limit>
+void add_paging(CLI::App& command, Limit& limit, std::string& after) {
   command.add_option("-n,--limit", limit, "At most so many, the newest first; 0: all")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--after", after, "Go on after this one (the end of the list before)")->type_name("ID");
+  command.add_option("--after", after, "Go on after this one (the end of the list before)")
+      ->type_name("ID")
+      ->check(not_empty);
 }
 
 inline CLI::App* add_group(CLI::App& app, const std::string& name, const std::string& help) {

@@ -74,6 +74,16 @@ std::string advice(int status, const std::string& code, std::string_view retry_a
   return {};
 }
 
+// Nobody knows how far it came.
+Error no_answer(const ApiRequest& request, const std::string& what) {
+  if (request.method == "GET") {
+    return Error{ErrorCode::kUnavailable, what + ".\n  Try again; sluicectl status tells more."};
+  }
+  return Error{ErrorCode::kOutcomeUnknown,
+               what + ": whether it was done is not known.\n  Look before you repeat it: " +
+                   "sluicectl audit, or sluicectl dlq operations"};
+}
+
 }  // namespace
 
 Error refusal_error(const ApiRequest& request, int status, std::string_view body,
@@ -83,6 +93,10 @@ Error refusal_error(const ApiRequest& request, int status, std::string_view body
   const std::string code = text_of(error, "code");
   std::string message = safe_text(text_of(error, "message"));
   if (!error.is_object() || message.empty()) {
+    if (status == 502 || status == 504) {
+      return no_answer(request, "a proxy at " + server + " got no answer of a producer (status " +
+                                    std::to_string(status) + ")");
+    }
     return Error{code_of(status) == ErrorCode::kInvalid ? ErrorCode::kInternal : code_of(status),
                  request.method + " " + safe_text(request.path) + " was answered with status " +
                      std::to_string(status) + ", and not as a producer of sluice answers.\n  Is " + server +
@@ -104,8 +118,9 @@ Error refusal_error(const ApiRequest& request, int status, std::string_view body
 
 Error silence_error(const ApiRequest& request, int system_error, std::string_view reason,
                     const std::string& server) {
-  const bool unreached =
-      system_error == EHOSTUNREACH || system_error == ECONNREFUSED || system_error == EPERM;
+  // A name that has no address has several error values, and one of them TLS uses for an answer cut short.
+  const bool unreached = system_error == EHOSTUNREACH || system_error == ECONNREFUSED ||
+                         reason.starts_with("Error resolving address");
   if (unreached) {
     return Error{
         ErrorCode::kUnavailable,
@@ -115,13 +130,7 @@ Error silence_error(const ApiRequest& request, int system_error, std::string_vie
   }
   const std::string what = system_error == ETIMEDOUT ? "did not answer in time (--timeout)"
                                                      : "broke off (" + safe_text(reason) + ")";
-  if (request.method == "GET") {
-    return Error{ErrorCode::kUnavailable,
-                 server + " " + what + ".\n  Try again; sluicectl status tells more."};
-  }
-  return Error{ErrorCode::kOutcomeUnknown,
-               server + " " + what + ": whether it was done is not known.\n  Look before you repeat it: " +
-                   "sluicectl audit, or sluicectl dlq operations"};
+  return no_answer(request, server + " " + what);
 }
 
 }  // namespace sluice::operate

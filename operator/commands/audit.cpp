@@ -24,7 +24,7 @@ Status list_audit(Tool& tool, const AuditOptions& options) {
   }
   if (table.empty()) tool.out() << "nothing is in the audit log\n";
   table.print(tool.console);
-  print_more(tool, entries, "sluicectl audit");
+  print_more(tool, entries);
   return {};
 }
 

@@ -55,7 +55,7 @@ struct LetterListOptions {
   LetterFilter filter;
   bool each = false;  // Single letters instead of groups.
   std::string state, after;
-  int limit = kListDefault;
+  std::optional<int> limit;  // 0: all. None: the default of what is listed.
 };
 Status list_letters(Tool& tool, const LetterListOptions& options);
 // A job's letter, or the group of a fingerprint.

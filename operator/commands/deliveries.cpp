@@ -66,7 +66,7 @@ Status list_endpoints(Tool& tool, const PageOptions& options) {
   }
   if (table.empty()) tool.out() << "no webhook endpoints\n";
   table.print(tool.console);
-  print_more(tool, endpoints, "sluicectl endpoints list");
+  print_more(tool, endpoints);
   return {};
 }
 
@@ -124,7 +124,7 @@ Status list_deliveries(Tool& tool, const DeliveryListOptions& options) {
   }
   if (table.empty()) tool.out() << "no such deliveries\n";
   table.print(tool.console);
-  print_more(tool, deliveries, "sluicectl deliveries list");
+  print_more(tool, deliveries);
   return {};
 }
 

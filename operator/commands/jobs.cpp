@@ -50,7 +50,7 @@ Status list_jobs(Tool& tool, const JobListOptions& options) {
   }
   if (table.empty()) tool.out() << "no such jobs\n";
   table.print(tool.console);
-  print_more(tool, jobs, "sluicectl jobs list");
+  print_more(tool, jobs);
   return {};
 }
 

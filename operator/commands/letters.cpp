@@ -13,6 +13,7 @@ using nlohmann::json;
 namespace {
 
 constexpr int kLettersOfGroup = 5;
+constexpr int kGroupsMax = 500;  // That the server tells of at once; there is no page after it.
 constexpr const char* kLetters = "/v1/admin/dead_letters";
 
 Result<std::int64_t> time_of(const Tool& tool, const char* flag, const std::string& text) {
@@ -167,15 +168,17 @@ Status list_letters(Tool& tool, const LetterListOptions& options) {
   if (options.each || !options.state.empty() || !options.after.empty()) {
     query.emplace_back("state", options.state);
     query.emplace_back("after", options.after);
-    SLUICE_ASSIGN(const json letters, get_list(tool.api, kLetters, std::move(query), options.limit));
+    SLUICE_ASSIGN(const json letters,
+                  get_list(tool.api, kLetters, std::move(query), options.limit.value_or(kListDefault)));
     if (printed_json(tool, letters)) return {};
     if (data_in(letters).empty()) tool.out() << "no such dead letters\n";
     print_letters(tool, letters);
-    print_more(tool, letters, "sluicectl dlq list --each");
+    print_more(tool, letters);
     return {};
   }
-  if (options.limit != kListDefault && options.limit != 0) {
-    query.emplace_back("limit", std::to_string(options.limit));
+  if (options.limit) {
+    const int limit = *options.limit == 0 ? kGroupsMax : std::min(*options.limit, kGroupsMax);
+    query.emplace_back("limit", std::to_string(limit));
   }
   SLUICE_ASSIGN(const json groups, tool.api.get(std::string(kLetters) + "/groups", std::move(query)));
   if (printed_json(tool, groups)) return {};
@@ -188,8 +191,13 @@ Status list_letters(Tool& tool, const LetterListOptions& options) {
   for (const json& group : data) total += number_in(group, "count");
   print_groups(tool, data);
   const auto kinds = static_cast<std::int64_t>(data.size());
-  tool.out() << counted(total, "dead letter", "dead letters") << " of " << counted(kinds, "cause", "causes")
-             << (flag_in(groups, "has_more") ? " (there are more causes: --limit)" : "") << "\n";
+  const bool more = flag_in(groups, "has_more");
+  tool.out() << (more ? "at least " : "") << counted(total, "dead letter", "dead letters") << " of "
+             << counted(kinds, "cause", "causes")
+             << (!more                ? ""
+                 : kinds < kGroupsMax ? " (there are more causes: --limit)"
+                                      : " (there are more causes: a filter such as --model shows them)")
+             << "\n";
   return {};
 }
 

@@ -16,6 +16,8 @@ bool is_fingerprint(std::string_view text);
 
 struct WatchGoal {
   bool outcome = false;  // Until the redriven jobs have ended, too.
+  // Who asked for the work is waiting for it: it failed if somebody else stopped it.
+  bool asked_here = false;
 };
 // Shows the operation until it is over (or waits after its canary), then says how it went.
 Status watch(Tool& tool, nlohmann::json operation, const WatchGoal& goal);

@@ -114,7 +114,7 @@ Status move(Tool& tool, const MoveOptions& options, bool redriving) {
     tool.out() << id << " goes on at the server; look after it: sluicectl dlq watch " << id << "\n";
     return {};
   }
-  return watch(tool, std::move(operation), {options.outcome});
+  return watch(tool, std::move(operation), {options.outcome, true});
 }
 
 }  // namespace
@@ -153,18 +153,18 @@ Status list_operations(Tool& tool, int limit, const std::string& after) {
   }
   if (table.empty()) tool.out() << "nothing was redriven or discarded yet\n";
   table.print(tool.console);
-  print_more(tool, operations, "sluicectl dlq operations");
+  print_more(tool, operations);
   return {};
 }
 
 Status watch_operation(Tool& tool, const WatchOptions& options) {
   SLUICE_ASSIGN(json operation, tool.api.get(operation_path(options.id)));
-  return watch(tool, std::move(operation), {options.outcome});
+  return watch(tool, std::move(operation), {options.outcome, false});
 }
 
 Status continue_operation(Tool& tool, const WatchOptions& options) {
   SLUICE_ASSIGN(json operation, tool.api.post(operation_path(options.id) + "/continue", json::object()));
-  if (!options.no_wait) return watch(tool, std::move(operation), {options.outcome});
+  if (!options.no_wait) return watch(tool, std::move(operation), {options.outcome, true});
   if (!printed_json(tool, operation)) tool.out() << safe_text(options.id) << " goes on\n";
   return {};
 }

@@ -100,9 +100,9 @@ std::string when_in(const Tool& tool, const json& object, std::string_view name)
          (ago >= 0 ? " (" + duration_text(ago) + " ago)" : " (in " + duration_text(-ago) + ")");
 }
 
-void print_more(Tool& tool, const json& list, std::string_view command) {
+void print_more(Tool& tool, const json& list) {
   if (!flag_in(list, "has_more")) return;
-  tool.console.out << tool.console.styled("there are more: " + std::string(command) + " --after " +
+  tool.console.out << tool.console.styled("there are more: the same words with --after " +
                                               safe_text(text_in(list, "last_id")) +
                                               ", or a larger --limit (0: all)",
                                           Style::kDim)

@@ -68,7 +68,7 @@ std::string age_in(const Tool& tool, const nlohmann::json& object, std::string_v
 std::string when_in(const Tool& tool, const nlohmann::json& object, std::string_view name);
 
 // After a list that was cut: how to see more.
-void print_more(Tool& tool, const nlohmann::json& list, std::string_view command);
+void print_more(Tool& tool, const nlohmann::json& list);
 
 Style state_style(std::string_view state);
 

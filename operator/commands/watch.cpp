@@ -1,5 +1,6 @@
 // Follows a redrive or discard to its end. The server does the work: leaving stops nothing.
 #include <algorithm>
+#include <optional>
 
 #include "operator/commands/letters.h"
 #include "operator/output/text.h"
@@ -12,7 +13,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{500};
 constexpr int kBarColumns = 20;
-constexpr int kMissesMax = 20;  // Looks in a row without an answer: some ten seconds of a producer's restart.
+// For so long a producer may be away: it restarts. One call that stands for longer is not the end yet.
+constexpr std::chrono::seconds kAwayMax{15};
 
 std::int64_t done_of(const json& operation) {
   return number_in(operation, "handled") + number_in(operation, "guarded") + number_in(operation, "skipped");
@@ -47,22 +49,32 @@ class Watch {
   std::string status() const { return text_in(operation_, "status"); }
   bool redrive() const { return text_in(operation_, "kind") == "redrive"; }
 
-  bool over() const {
-    if (status() == "running") return false;
-    // A canary is told about once its jobs have ended.
-    const bool waits_for_jobs = redrive() && (status() == "canary" || goal_.outcome);
-    return !waits_for_jobs || unfinished_of(operation_) == 0;
+  // Of fewer letters than the canary was to have, all belong to it, and the server has nothing to wait with.
+  bool all_were_canary() const {
+    const std::int64_t canary = number_in(operation_, "canary");
+    return status() == "done" && canary > 0 && number_in(operation_, "handled") <= canary;
   }
+
+  // A canary is told about once its jobs have ended.
+  bool jobs_count() const {
+    return redrive() && (status() == "canary" || all_were_canary() || goal_.outcome);
+  }
+
+  bool over() const { return status() != "running" && (!jobs_count() || unfinished_of(operation_) == 0); }
 
   // A producer may be restarting: its absence is borne for a while.
   Status look() {
+    const SteadyTime asked_at = tool_.clock.steady_now();
     auto next = tool_.api.get("/v1/admin/operations/" + path_part(text_in(operation_, "id")));
     if (next) {
+      away_since_.reset();
       misses_ = 0;
       operation_ = *std::move(next);
       return {};
     }
-    if (next.error().code != ErrorCode::kUnavailable || ++misses_ > kMissesMax) {
+    if (!away_since_) away_since_ = asked_at;
+    const bool away_too_long = ++misses_ > 1 && tool_.clock.steady_now() - *away_since_ > kAwayMax;
+    if (next.error().code != ErrorCode::kUnavailable || away_too_long) {
       next.error().message += "\n  " + resume_hint();
       return fail(std::move(next).error());
     }
@@ -106,8 +118,11 @@ class Watch {
     const std::int64_t otherwise = number_in(outcome, "ended_otherwise");
     const bool canary = status() == "canary";
     // Whoever waited for the jobs wants to know by the exit code.
-    const bool bad = otherwise > 0 && (canary || goal_.outcome);
+    const bool bad = otherwise > 0 && jobs_count();
     if (!printed_json(tool_, operation_)) print(outcome, canary);
+    if (goal_.asked_here && status() == "cancelled") {
+      return fail(ErrorCode::kConflict, id_ + " was stopped before its end: sluicectl audit tells by whom");
+    }
     if (!bad) return {};
     return fail(ErrorCode::kConflict, counted(otherwise, "redriven job", "redriven jobs") +
                                           " ended badly again: sluicectl dlq list" +
@@ -146,6 +161,7 @@ class Watch {
   const SteadyTime began_;
   const std::int64_t done_at_start_;
   int misses_ = 0;
+  std::optional<SteadyTime> away_since_;  // Since then no look was answered.
 };
 
 }  // namespace

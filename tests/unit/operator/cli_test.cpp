@@ -115,6 +115,25 @@ TEST_F(CommandLine, SeveralValuesDoNotSwallowTheWordsAfterThem) {
   EXPECT_FALSE(takes("keys create --name n --scope read submit"));
 }
 
+TEST_F(CommandLine, AnEmptyValueIsNotTheSameAsNone) {
+  for (const std::string option : {"--fingerprint", "--error", "--model", "--tenant", "--from", "--before"}) {
+    for (const std::string command : {"dlq discard", "dlq redrive", "dlq export", "dlq list"}) {
+      EXPECT_FALSE(takes(command + " --reason failed " + option + " ''")) << command << option;
+      EXPECT_TRUE(takes(command + " --reason failed " + option + " x")) << command << option;
+    }
+  }
+  EXPECT_FALSE(takes("dlq list --each --after ''"));
+  EXPECT_FALSE(takes("dlq redrive --all --expires-in ''"));
+  EXPECT_FALSE(takes("jobs list --tenant ''"));
+}
+
+TEST(RunCommandLine, SaysThatSetUpComesFirst) {
+  const char* words[] = {"sluicectl", "--json", "migrate", "status"};
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(run_command_line(4, words), 2);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("must come first"), std::string::npos);
+}
+
 TEST(ExitCodes, TellWhoIsToActNext) {
   EXPECT_EQ(exit_code(ErrorCode::kInvalid), 2);
   EXPECT_EQ(exit_code(ErrorCode::kCancelled), 130);

@@ -69,7 +69,7 @@ TEST(Refusals, TextOfTheServerCannotReachTheTerminal) {
 
 TEST(Refusals, SomebodyElsesAnswerIsKnownAsThat) {
   for (const char* body : {"<html>not found</html>", "", "[]", "{\"error\": \"no\"}", "{\"error\": {}}"}) {
-    for (const int status : {302, 400, 404, 502}) {
+    for (const int status : {302, 400, 404, 500}) {
       const Error error = refusal_error(kGet, status, body, "", "http://h:1");
       EXPECT_TRUE(
           holds(error.message, "GET /v1/admin/status was answered with status " + std::to_string(status)))
@@ -78,6 +78,22 @@ TEST(Refusals, SomebodyElsesAnswerIsKnownAsThat) {
       EXPECT_NE(error.code, ErrorCode::kInvalid);
     }
   }
+}
+
+TEST(Refusals, AProxyWithoutAProducerIsNoCertainFailure) {
+  for (const int status : {502, 504}) {
+    EXPECT_EQ(refusal_error(kGet, status, "<html>", "", "h").code, ErrorCode::kUnavailable);
+    const Error unknown = refusal_error(kPost, status, "<html>", "", "h");
+    EXPECT_EQ(unknown.code, ErrorCode::kOutcomeUnknown);
+    EXPECT_TRUE(holds(unknown.message, "status " + std::to_string(status))) << unknown.message;
+    EXPECT_TRUE(holds(unknown.message, "Look before you repeat it")) << unknown.message;
+  }
+}
+
+TEST(Silence, ANameWithoutAddressIsNotAnAnswerCutShort) {
+  EXPECT_EQ(silence_error(kPost, 1, "Error resolving address", "h").code, ErrorCode::kUnavailable);
+  EXPECT_EQ(silence_error(kPost, 2, "Error resolving address", "h").code, ErrorCode::kUnavailable);
+  EXPECT_EQ(silence_error(kPost, 1, "Failed to read HTTP status line", "h").code, ErrorCode::kOutcomeUnknown);
 }
 
 TEST(Silence, IsOnlyHarmlessWhereNothingWasSent) {

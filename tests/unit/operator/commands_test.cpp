@@ -213,6 +213,38 @@ TEST(Redrive, ABadCanaryIsAFailure) {
   EXPECT_TRUE(holds(done.error().message, "sluicectl dlq stop op_1"));
 }
 
+json small_canary(json outcome) {
+  json small = operation("redrive", "done", 5, std::move(outcome));
+  small["canary"] = 10;
+  return small;
+}
+
+TEST(Redrive, ACanaryOfAllLettersIsWaitedForToo) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer(kRedrive, dry_run(5));
+  world.api.answer(kRedrive, small_canary(outcome(0, 0, 5)));
+  world.api.answer(kOpPath, small_canary(outcome(4, 1, 0)));
+  MoveOptions options = everything();
+  options.canary = 10;
+  const Status done = redrive_letters(world.tool, options);
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(holds(done.error().message, "1 redriven job ended badly again")) << done.error().message;
+}
+
+TEST(Redrive, FailsIfSomebodyStopsIt) {
+  World world;
+  world.tool.yes = true;
+  world.api.answer(kRedrive, dry_run(1000));
+  world.api.answer(kRedrive, operation("redrive", "running", 0, outcome(0, 0, 0)));
+  world.api.answer(kOpPath, operation("redrive", "cancelled", 250, outcome(250, 0, 0)));
+  const Status done = redrive_letters(world.tool, everything());
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::kConflict);
+  EXPECT_TRUE(holds(done.error().message, "op_1 was stopped before its end")) << done.error().message;
+  EXPECT_TRUE(watch_operation(world.tool, {kOp, false, false})) << "to look at it is no failure";
+}
+
 TEST(Watch, CtrlCLeavesTheWorkToTheServerAndSaysHowToSeeItAgain) {
   World world;
   world.waiter.interrupt_at = 2;
@@ -240,6 +272,32 @@ TEST(Watch, BearsAProducerThatRestarts) {
   EXPECT_TRUE(holds(lost.error().message, "down\n  op_1 goes on")) << lost.error().message;
 }
 
+// Answers once; then each call stands until its time is over.
+class DeafApi final : public AdminApi {
+ public:
+  DeafApi(testing::FakeApi& first, ManualClock& clock) : first_(first), clock_(clock) {}
+  Result<ApiReply> call(const ApiRequest& request) override {
+    if (++calls == 1) return first_.call(request);
+    clock_.advance(std::chrono::seconds(30));
+    return fail(ErrorCode::kUnavailable, "did not answer in time");
+  }
+  std::string name() const override { return "http://test"; }
+  int calls = 0;
+
+ private:
+  testing::FakeApi& first_;
+  ManualClock& clock_;
+};
+
+TEST(Watch, DoesNotStandForMinutesBeforeAServerThatIsDeaf) {
+  World world;
+  world.api.answer(kOpPath, operation("redrive", "running", 10, outcome(0, 0, 10)));
+  DeafApi deaf(world.api, world.waiter.clock);
+  Tool tool{deaf, world.console, world.waiter.clock, world.waiter};
+  ASSERT_FALSE(watch_operation(tool, {kOp, false, false}));
+  EXPECT_EQ(deaf.calls, 3);
+}
+
 TEST(Watch, OutcomeWaitsForTheJobsAndFailsIfTheyDid) {
   World world;
   world.tool.json = true;
@@ -258,6 +316,36 @@ TEST(Letters, AreListedByCause) {
   ASSERT_TRUE(list_letters(world.tool, {}));
   EXPECT_TRUE(holds(world.out.str(), "0123456789abcdef      990  failed"));
   EXPECT_TRUE(holds(world.out.str(), "1,000 dead letters of 2 causes\n")) << world.out.str();
+}
+
+TEST(Letters, TheNumberOfCausesIsWhatWasAskedFor) {
+  const auto query = [](std::optional<int> limit) {
+    World world;
+    world.api.answer("GET /v1/admin/dead_letters/groups",
+                     json{{"has_more", true}, {"data", {group(7, "m")}}});
+    LetterListOptions options;
+    options.limit = limit;
+    EXPECT_TRUE(list_letters(world.tool, options));
+    EXPECT_TRUE(holds(world.out.str(), "at least 7 dead letters of 1 cause (there are more causes"));
+    return testing::query_text(world.api.requests.at(0));
+  };
+  EXPECT_EQ(query(std::nullopt), "");
+  EXPECT_EQ(query(20), "limit=20");
+  EXPECT_EQ(query(0), "limit=500");
+  EXPECT_EQ(query(501), "limit=500");
+}
+
+TEST(Letters, TheWayToTheNextPageKeepsTheFilter) {
+  World world;
+  world.api.answer("GET /v1/admin/dead_letters",
+                   json{{"has_more", true}, {"last_id", "job_1:1"}, {"data", {{{"job_id", "job_1"}}}}});
+  LetterListOptions options;
+  options.state = "any";
+  options.filter.tenant = "acme";
+  options.limit = 1;
+  ASSERT_TRUE(list_letters(world.tool, options));
+  EXPECT_TRUE(holds(world.out.str(), "there are more: the same words with --after job_1:1"))
+      << world.out.str();
 }
 
 TEST(Letters, ATimeThatIsNoneNamesItsFlag) {
