@@ -15,9 +15,9 @@ void add_filter(CLI::App& command, LetterFilter& filter) {
   add("--error", filter.error_code, "With this error code", "CODE");
   command
       .add_option("--reason", filter.reason,
-                  "Out of attempts, killers of their workers, or refused by the engine")
+                  "Out of attempts, killers of their workers, refused by the engine, or expired")
       ->group(kGroup)
-      ->check(CLI::IsMember({"attempts", "poison", "failed"}));
+      ->check(CLI::IsMember({"attempts", "poison", "failed", "expired"}));
   add("--model", filter.model, "Of this model", "NAME");
   add("--tenant", filter.tenant, "Of this tenant", "NAME");
   add("--from", filter.from, "Died then or later: 2h (ago), 2026-11-22T07:20 (UTC), @SECONDS", "TIME");

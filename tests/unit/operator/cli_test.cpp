@@ -178,7 +178,7 @@ TEST_F(CommandLine, BashCompletesWords) {
   EXPECT_EQ(completed(script, "sluicectl dlq re"), "redrive replay\n");
   EXPECT_EQ(completed(script, "sluicectl --json dlq redrive --can"), "--canary\n");
   EXPECT_EQ(completed(script, "sluicectl dlq list --state d"), "dead discarded\n");
-  EXPECT_EQ(completed(script, "sluicectl dlq list --reason ''"), "attempts poison failed\n");
+  EXPECT_EQ(completed(script, "sluicectl dlq list --reason ''"), "attempts poison failed expired\n");
   EXPECT_EQ(completed(script, "sluicectl completion b"), "bash\n");
   EXPECT_EQ(completed(script, "sluicectl pause m"), "model\n");
   EXPECT_EQ(completed(script, "sluicectl migrate d"), "down\n");
