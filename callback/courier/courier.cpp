@@ -176,8 +176,11 @@ void Courier::send(ClaimedDelivery delivery, SteadyTime held_until) {
                                                  : keys_.keys(delivery.endpoint_id, soon());
   if (!keys) {
     const ErrorCode code = keys.error().code;
-    const bool is_tenants = code == ErrorCode::kNotFound || code == ErrorCode::kInvalid;
-    if (!is_tenants) log_.warn_limited("webhook_secret_unreadable", {{"error", keys.error().message}});
+    // An endpoint's secret that can't be opened is mended by its tenant, who rotates it.
+    const bool sealed = code == ErrorCode::kCorrupt && !delivery.endpoint_id.empty();
+    const bool is_tenants = code == ErrorCode::kNotFound || code == ErrorCode::kInvalid || sealed;
+    if (!is_tenants || sealed)
+      log_.warn_limited("webhook_secret_unreadable", {{"error", keys.error().message}});
     return finish(
         std::move(delivery),
         not_sent(is_tenants ? AttemptFailure::kNoSecret : AttemptFailure::kCancelled, keys.error().message),
@@ -243,7 +246,8 @@ Result<std::vector<RecordOutcome>> Courier::record_batch(std::span<const Finishe
   std::vector<AttemptRecord> records;
   records.reserve(batch.size());
   for (const Finished& one : batch) {
-    records.push_back({one.delivery.ref, one.delivery.endpoint_id, one.report, one.verdict});
+    records.push_back(
+        {one.delivery.ref, one.delivery.endpoint_id, one.report, one.verdict, one.delivery.url});
   }
   auto outcomes = store_.record(records, soon());
   if (outcomes || outcomes.error().code != ErrorCode::kInvalid) return outcomes;

@@ -4,6 +4,7 @@
 
 #include "common/mysql/settings.h"
 #include "common/rabbitmq/settings.h"
+#include "common/store/webhook_delivery_log.h"
 
 namespace sluice::callback {
 
@@ -32,7 +33,7 @@ void bind_courier(config::Settings& settings, CallbackConfig& config) {
   settings
       .add("webhook-hold", config.courier.hold,
            "How long a claim holds a delivery; after it a lost sender's work is done again")
-      .range(seconds(1), hours(1));
+      .range(seconds(1), kDeliveryHoldMax);
   settings
       .add("webhook-give-up-after", config.courier.give_up_after,
            "Deliveries that waited longer behind an endpoint that only fails are failed")

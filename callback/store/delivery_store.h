@@ -20,7 +20,8 @@
 namespace sluice::callback {
 
 inline constexpr std::size_t kResponseBytesKept = 4096;
-// Longer than the whole schedule of one delivery, so that no single bad one decides.
+// Longer than the whole schedule of one delivery, so that no single bad one decides; nor do two with days
+// between them in which nothing was tried.
 inline constexpr std::chrono::hours kEndpointDisableAfter{120};
 
 struct NewDelivery {
@@ -58,6 +59,7 @@ struct AttemptRecord {
   WebhookEndpointId endpoint_id;
   AttemptReport report;
   Verdict verdict;
+  std::string url;  // Where it went: an answer from there says nothing of an endpoint that has moved.
 };
 
 enum class RecordOutcome {

@@ -15,22 +15,30 @@ namespace {
 constexpr int kGone = 410;
 constexpr int kPassedOverMax = 5'000;  // By one claim, so that what is alive never waits long.
 
+// Longer than any wait of the schedule: who was not tried for so long has not been failing all the time.
+constexpr std::chrono::seconds kQuiet = std::chrono::hours(48);
+
 using Ids = std::vector<std::string_view>;
 
 // Whether a failure says something of the receiver: what we could not send does not.
 bool is_judged(AttemptFailure failure) {
-  return failure != AttemptFailure::kUnsendable && failure != AttemptFailure::kNoSecret;
+  return failure != AttemptFailure::kUnsendable && failure != AttemptFailure::kNoSecret &&
+         failure != AttemptFailure::kRefused;
 }
 
-// Disables those of `ids` for which `condition` holds; they are told apart by `reason`.
-Status disable(MysqlConnection& db, const Ids& ids, const char* reason, Sql condition, IdMaker& maker,
-               Deadline deadline) {
-  Sql which("SELECT id FROM webhook_endpoint WHERE id IN ");
+// Disables those of `ids` that are still where `urls` says, and for which `condition` holds.
+Status disable(MysqlConnection& db, const Ids& ids, const store::EndpointUrls& urls, const char* reason,
+               Sql condition, IdMaker& maker, Deadline deadline) {
+  Sql which("SELECT id, url FROM webhook_endpoint WHERE id IN ");
   SLUICE_ASSIGN(std::string where, condition.statement());
   which.list(ids).text(" AND state = 'enabled' AND ").text(where).text(" ORDER BY id FOR UPDATE");
   SLUICE_ASSIGN(const Rows rows, db.query(which, deadline));
   Ids found;
-  for (const Row row : rows) found.push_back(row.text(0));
+  for (const Row row : rows) {
+    if (const auto at = urls.find(row.text(0)); at != urls.end() && at->second == row.text(1)) {
+      found.push_back(row.text(0));
+    }
+  }
   if (found.empty()) return {};
   Sql sql(
       "UPDATE webhook_endpoint SET state = 'disabled', disabled_reason = ?, disabled_at = UTC_TIMESTAMP(6) "
@@ -102,9 +110,18 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
   std::set<std::string_view> good;
   std::set<std::string_view> bad;
   std::set<std::string_view> gone;
+  std::set<std::string_view> all;
   for (const AttemptRecord* record : records) {
-    if (record->endpoint_id.empty()) continue;
+    if (!record->endpoint_id.empty()) all.insert(record->endpoint_id.value);
+  }
+  if (all.empty()) return {};
+  Sql where("SELECT id, url FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(where.list(all), deadline));
+  EndpointUrls urls;
+  for (const Row row : rows) urls.emplace(row.str(0), row.str(1));
+  for (const AttemptRecord* record : records) {
     const std::string_view id = record->endpoint_id.value;
+    if (const auto now = urls.find(id); now == urls.end() || now->second != record->url) continue;
     if (record->verdict.kind == Verdict::Kind::kDelivered) {
       good.insert(id);
     } else if (record->report.status == kGone && record->report.failure == AttemptFailure::kNone) {
@@ -120,15 +137,17 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
   }
   if (!bad.empty()) {
     Sql sql(
-        "UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) WHERE failing_since IS NULL AND id "
-        "IN ");
-    SLUICE_TRY(db.execute(sql.list(bad), deadline));
+        "UPDATE webhook_endpoint SET failing_since = IF(failing_since IS NULL OR failed_at IS NULL OR "
+        "failed_at "
+        "< UTC_TIMESTAMP(6) - INTERVAL ? SECOND, UTC_TIMESTAMP(6), failing_since), failed_at = "
+        "UTC_TIMESTAMP(6) WHERE id IN ");
+    SLUICE_TRY(db.execute(sql.bind(kQuiet.count()).list(bad), deadline));
     Sql long_enough("failing_since <= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND");
-    SLUICE_TRY(disable(db, Ids(bad.begin(), bad.end()), "failing", long_enough.bind(micros(disable_after)),
-                       ids, deadline));
+    SLUICE_TRY(disable(db, Ids(bad.begin(), bad.end()), urls, "failing",
+                       long_enough.bind(micros(disable_after)), ids, deadline));
   }
   if (gone.empty()) return {};
-  return disable(db, Ids(gone.begin(), gone.end()), "gone", Sql("1 = 1"), ids, deadline);
+  return disable(db, Ids(gone.begin(), gone.end()), urls, "gone", Sql("1 = 1"), ids, deadline);
 }
 
 }  // namespace sluice::callback

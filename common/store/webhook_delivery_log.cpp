@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include <algorithm>
+
 #include "common/store/job_rows.h"
 
 namespace sluice {
@@ -85,11 +87,12 @@ Result<LoggedDelivery> WebhookDeliveryLog::get(const TenantId& tenant, const Del
   return read(rows.front());
 }
 
-Result<std::vector<LoggedAttempt>> WebhookDeliveryLog::attempts(const DeliveryId& id, Deadline deadline) {
+Result<std::vector<LoggedAttempt>> WebhookDeliveryLog::attempts(const DeliveryId& id, int limit,
+                                                                Deadline deadline) {
   Sql sql("SELECT attempt, " SLUICE_MICROS(
       "started_at") ", duration_ms, status, error, response FROM delivery_attempt WHERE delivery_id = ? "
-                    "ORDER BY attempt");
-  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id.value), deadline));
+                    "ORDER BY attempt DESC LIMIT ?");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id.value).bind(limit), deadline));
   std::vector<LoggedAttempt> made;
   for (const Row row : rows) {
     LoggedAttempt one;
@@ -101,6 +104,7 @@ Result<std::vector<LoggedAttempt>> WebhookDeliveryLog::attempts(const DeliveryId
     one.response = row.str_or(5, "");
     made.push_back(std::move(one));
   }
+  std::reverse(made.begin(), made.end());
   return made;
 }
 
@@ -115,12 +119,13 @@ Result<LoggedDelivery> WebhookDeliveryLog::replay(const TenantId& tenant, const 
     sendable.bind(id.value).text(kSendable).bind(tenant.value);
     SLUICE_ASSIGN(const Rows found, db.query(sendable, deadline));
     if (found.empty()) return fail(ErrorCode::kConflict, "the delivery's endpoint is disabled or gone");
-    // A claim that somebody holds on a waiting one would be broken by moving its time: those in the next
-    // minute are under way, or will be soon.
+    // A claim that somebody holds on a waiting one would be broken by moving its time: those that are due
+    // within the longest hold are under way, or will be soon.
     Sql sql(pending
                 ? "UPDATE delivery SET attempt_due = UTC_TIMESTAMP(6) WHERE attempt_due > UTC_TIMESTAMP(6) "
-                  "+ INTERVAL 1 MINUTE AND id IN "
+                  "+ INTERVAL ? SECOND AND id IN "
                 : kReplay);
+    if (pending) sql.bind(std::chrono::seconds(kDeliveryHoldMax).count());
     const std::string_view ids[] = {id.value};
     SLUICE_TRY(db.execute(sql.list(ids), deadline));
     return true;
@@ -153,7 +158,11 @@ Result<Replayed> WebhookDeliveryLog::replay_since(const ReplayFilter& filter, De
       SLUICE_TRY(db.execute(Sql(kReplay).list(ids), deadline));
       return found;
     });
-    if (!part) return fail(part.error());
+    if (!part && all.count == 0) return fail(part.error());
+    if (!part) {  // How far it came must not be forgotten, or those before would be sent twice.
+      all.more = true;
+      break;
+    }
     all.count += part->count;
     all.more = part->more;
     if (!part->last.empty()) all.last = after = part->last;

@@ -2,6 +2,7 @@
 // job_store.h, and kNotFound: there is no such delivery, or it is another tenant's.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -62,6 +63,8 @@ struct Replayed {
   bool more = false;  // There are more after `last`.
 };
 
+// The longest that a sender may hold a delivery: one that is due sooner may be under way and is not replayed.
+inline constexpr std::chrono::minutes kDeliveryHoldMax{1};
 inline constexpr int kReplayMax = 10'000;  // In one call.
 
 class WebhookDeliveryLog {
@@ -72,13 +75,13 @@ class WebhookDeliveryLog {
   // Newest first.
   Result<std::vector<LoggedDelivery>> list(const DeliveryFilter& filter, Deadline deadline);
   Result<LoggedDelivery> get(const TenantId& tenant, const DeliveryId& id, Deadline deadline);
-  // Of a delivery that the caller knows to be the tenant's; in their order.
-  Result<std::vector<LoggedAttempt>> attempts(const DeliveryId& id, Deadline deadline);
+  // Of a delivery that the caller knows to be the tenant's: the last `limit`, in their order.
+  Result<std::vector<LoggedAttempt>> attempts(const DeliveryId& id, int limit, Deadline deadline);
   // Due now, with the whole schedule before it; the id of the event and its body stay. One that waits is due
   // now. kConflict: its endpoint is disabled or gone.
   Result<LoggedDelivery> replay(const TenantId& tenant, const DeliveryId& id, Deadline deadline);
   // The same for many that are over, oldest first, at most kReplayMax; those of disabled endpoints are passed
-  // over.
+  // over. If it breaks off after some, these are answered, with `more`.
   Result<Replayed> replay_since(const ReplayFilter& filter, Deadline deadline);
 
  private:

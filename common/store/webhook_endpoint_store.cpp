@@ -118,8 +118,11 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
     Sql sql("UPDATE webhook_endpoint SET url = ?, description = ?, events = ?");
     sql.bind(changes.url.value_or(now.url)).bind(changes.description.value_or(now.description));
     sql.bind(changes.events.value_or(now.events));
+    // What it did elsewhere, or before somebody looked after it, is not held against it.
+    const bool moved = changes.url && *changes.url != now.url;
+    if (moved || changes.enabled.value_or(false)) sql.text(", failing_since = NULL");
     if (changes.enabled && *changes.enabled && !now.enabled) {
-      sql.text(", state = 'enabled', disabled_reason = NULL, disabled_at = NULL, failing_since = NULL");
+      sql.text(", state = 'enabled', disabled_reason = NULL, disabled_at = NULL");
     } else if (changes.enabled && !*changes.enabled && now.enabled) {
       sql.text(", state = 'disabled', disabled_reason = 'request', disabled_at = UTC_TIMESTAMP(6)");
     }
@@ -149,7 +152,7 @@ Result<WebhookEndpoint> WebhookEndpointStore::rotate(const TenantId& tenant, con
     const auto signing = sealer_->open(rows.front().text(0), seal_context(id));
     if (signing && signing->reveal() == secret.reveal()) return true;
     Sql sql("UPDATE webhook_endpoint SET ");
-    if (overlap.count() > 0) {
+    if (signing && overlap.count() > 0) {  // One that can't be opened would sign nothing.
       sql.text("secret_old_sealed = secret_sealed, secret_old_until = UTC_TIMESTAMP(6) + INTERVAL ? SECOND, ")
           .bind(overlap.count());
     } else {
@@ -187,8 +190,10 @@ Result<std::vector<Secret>> WebhookEndpointStore::secrets(const WebhookEndpointI
   std::vector<Secret> opened;
   for (std::size_t column = 0; column < 2; ++column) {
     if (rows.front().is_null(column)) continue;
-    SLUICE_ASSIGN(Secret secret, sealer_->open(rows.front().text(column), seal_context(id)));
-    opened.push_back(std::move(secret));
+    auto secret = sealer_->open(rows.front().text(column), seal_context(id));
+    if (!secret && column > 0) continue;  // The newest one alone is enough.
+    if (!secret) return fail(secret.error());
+    opened.push_back(std::move(*secret));
   }
   return opened;
 }

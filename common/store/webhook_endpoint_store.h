@@ -64,7 +64,8 @@ class WebhookEndpointStore final : public EndpointSecrets {
   // Newest first, after `after` if it is not empty.
   Result<std::vector<WebhookEndpoint>> list(const TenantId& tenant, const WebhookEndpointId& after, int limit,
                                             Deadline deadline);
-  // Enabling forgets that it failed. What waits for it, or is replayed, goes to the URL that it has when sent.
+  // Enabling, or moving it to another URL, forgets that it failed. What waits for it, or is replayed, goes to
+  // the URL that it has when sent.
   Result<WebhookEndpoint> update(const TenantId& tenant, const WebhookEndpointId& id,
                                  const EndpointChanges& changes, Deadline deadline);
   // What waits for it is not sent any more.

@@ -11,6 +11,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int kAttemptsMax = 100;  // Shown of one delivery: each replay adds some.
+
 std::optional<DeliveryId> id_of(const http::Request& request) {
   const std::string_view id = request.path_param("id");
   if (!is_well_formed_id(id, DeliveryIdTag::kPrefix)) return std::nullopt;
@@ -74,11 +76,12 @@ http::Response WebhookDeliveryApi::attempts(const http::Request& request) {
   if (!id) return no_such_webhook_delivery();
   const auto found = parts_.deliveries.get(tenant_of(request), *id, call_deadline());
   if (!found) return webhook_failure(found.error(), no_such_webhook_delivery);
-  const auto made = parts_.deliveries.attempts(*id, call_deadline());
+  const auto made = parts_.deliveries.attempts(*id, kAttemptsMax + 1, call_deadline());
   if (!made) return webhook_failure(made.error(), no_such_webhook_delivery);
+  const bool more = made->size() > kAttemptsMax;
   json data = json::array();
-  for (const LoggedAttempt& one : *made) data.push_back(attempt_json(one));
-  return http::json_response(200, {{"object", "list"}, {"data", std::move(data)}, {"has_more", false}});
+  for (std::size_t i = more ? 1 : 0; i < made->size(); ++i) data.push_back(attempt_json((*made)[i]));
+  return http::json_response(200, {{"object", "list"}, {"data", std::move(data)}, {"has_more", more}});
 }
 
 http::Response WebhookDeliveryApi::replay(const http::Request& request) {

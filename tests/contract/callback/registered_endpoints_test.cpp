@@ -68,6 +68,7 @@ class RegisteredEndpoints : public ::testing::Test {
     AttemptRecord record{claimed[0].ref, claimed[0].endpoint_id, {}, {kind, 0ms}};
     record.report.failure = failure;
     record.report.status = status;
+    record.url = claimed[0].url;
     const auto outcomes = store_->record(std::span(&record, 1), soon());
     ASSERT_TRUE(outcomes) << outcomes.error().message;
     ASSERT_EQ(outcomes->front(), RecordOutcome::kRecorded);
@@ -201,6 +202,7 @@ TEST_F(RegisteredEndpoints, GoneDisablesAtOnceAndTellsTheOthersOnce) {
   for (const ClaimedDelivery& one : claimed) {
     records.push_back({one.ref, one.endpoint_id, {}, {Kind::kFailed, 0ms}});
     records.back().report.status = 410;
+    records.back().url = one.url;
   }
   ASSERT_TRUE(store_->record(records, soon()));
   EXPECT_EQ(text("state", gone), "disabled");
@@ -234,6 +236,35 @@ TEST_F(RegisteredEndpoints, FailingForLongDisablesAndForLessDoesNot) {
   EXPECT_EQ(text("disabled_reason", id), "failing");
 }
 
+TEST_F(RegisteredEndpoints, DaysWithoutAnAttemptAreNoFailing) {
+  const auto id = endpoint();
+  pending({id});
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  failing_for(id, 120);
+  database_->execute("UPDATE webhook_endpoint SET failed_at = UTC_TIMESTAMP(6) - INTERVAL 49 HOUR");
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  EXPECT_EQ(text("state", id), "enabled");
+  failing_for(id, 120);
+  database_->execute("UPDATE webhook_endpoint SET failed_at = UTC_TIMESTAMP(6) - INTERVAL 47 HOUR");
+  attempt(id, AttemptFailure::kNone, 500, Kind::kRetry);
+  EXPECT_EQ(text("state", id), "disabled");
+}
+
+TEST_F(RegisteredEndpoints, WhatTheOldUrlAnswersSaysNothingOfTheNewOne) {
+  for (const int status : {410, 500}) {
+    const auto id = endpoint();
+    pending({id});
+    const auto claimed = claim(id);
+    ASSERT_EQ(claimed.size(), 1U);
+    move(id, "https://b.example/hook");
+    AttemptRecord record{claimed[0].ref, id, {}, {Kind::kFailed, 0ms}, claimed[0].url};
+    record.report.status = status;
+    ASSERT_TRUE(store_->record(std::span(&record, 1), soon()));
+    EXPECT_EQ(text("state", id), "enabled");
+    EXPECT_EQ(text("failing_since", id), "");
+  }
+}
+
 TEST_F(RegisteredEndpoints, OneSuccessEndsTheFailing) {
   const auto id = endpoint();
   pending({id});
@@ -249,6 +280,7 @@ TEST_F(RegisteredEndpoints, WhatWeCouldNotSendSaysNothingOfIt) {
   pending({id});
   attempt(id, AttemptFailure::kNoSecret, std::nullopt, Kind::kRetry);
   attempt(id, AttemptFailure::kUnsendable, std::nullopt, Kind::kRetry);
+  attempt(id, AttemptFailure::kRefused, std::nullopt, Kind::kRetry);
   EXPECT_EQ(text("failing_since", id), "");
 }
 

@@ -130,7 +130,7 @@ TEST_F(WebhookDeliveries, AttemptsAreListedInOrderWithTheirBytes) {
   database_->execute("INSERT INTO delivery_attempt VALUES ('" + id.value +
                      "', 2, '2026-01-02 00:00:00.5', 7, NULL, 'timeout', NULL), ('" + id.value +
                      "', 1, '2026-01-01 00:00:00', 20000, 503, 'HTTP status 503', x'ff00fe')");
-  const auto made = log_->attempts(id, soon());
+  const auto made = log_->attempts(id, 100, soon());
   ASSERT_TRUE(made) << made.error().message;
   ASSERT_EQ(made->size(), 2U);
   EXPECT_EQ(made->at(0).attempt, 1);
@@ -140,6 +140,9 @@ TEST_F(WebhookDeliveries, AttemptsAreListedInOrderWithTheirBytes) {
   EXPECT_EQ(made->at(1).started_us, 1'767'312'000'500'000);
   EXPECT_FALSE(made->at(1).status.has_value());
   EXPECT_EQ(made->at(1).error, "timeout");
+  const auto last = log_->attempts(id, 1, soon());
+  ASSERT_EQ(last->size(), 1U);
+  EXPECT_EQ(last->front().attempt, 2);
 }
 
 TEST_F(WebhookDeliveries, AReplayIsDueNowWithTheWholeScheduleBeforeIt) {
@@ -234,6 +237,24 @@ TEST_F(WebhookDeliveries, ManyAreReplayedInPartsThatGoOnWhereTheLastEnded) {
         std::to_string(made) + " < 12000");
   }
   ReplayFilter filter = since(3600);
+  // Somebody holds the 2,500th: what came before it is not forgotten.
+  const auto held = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
+    SLUICE_TRY(db.query(
+        Sql("SELECT id FROM delivery WHERE id = CONCAT('dlv_', LPAD(2500, 36, 'z')) FOR UPDATE"), soon()));
+    const auto some = log_->replay_since(filter, Deadline::in(database_->clock(), std::chrono::seconds(4)));
+    EXPECT_TRUE(some) << some.error().message;
+    if (!some) return false;
+    EXPECT_GT(some->count, 0);
+    EXPECT_LE(some->count, 3'000);
+    EXPECT_TRUE(some->more);
+    EXPECT_FALSE(some->last.empty());
+    return true;
+  });
+  ASSERT_TRUE(held) << held.error().message;
+  database_->execute(
+      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6) WHERE state "
+      "= "
+      "'pending'");
   const auto first = log_->replay_since(filter, soon());
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_EQ(first->count, kReplayMax);

@@ -141,6 +141,24 @@ TEST_F(WebhookEndpoints, ChangeAsAskedAndOnlyThat) {
   EXPECT_EQ(changed->failing_since_us, 0);
 }
 
+TEST_F(WebhookEndpoints, EnablingOrANewUrlForgetsTheFailingOfAnEnabledOne) {
+  const WebhookEndpointId id = made();
+  EndpointChanges described;
+  described.description = "failing all the same";
+  described.url = "https://a.example/hook";  // Where it is.
+  EndpointChanges enabled;
+  enabled.enabled = true;
+  EndpointChanges moved;
+  moved.url = "https://b.example/hook";
+  const std::pair<EndpointChanges, bool> cases[] = {{described, false}, {enabled, true}, {moved, true}};
+  for (const auto& [changes, forgets] : cases) {
+    database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6)");
+    const auto changed = store_->update(tenant_, id, changes, soon());
+    ASSERT_TRUE(changed) << changed.error().message;
+    EXPECT_EQ(changed->failing_since_us == 0, forgets);
+  }
+}
+
 TEST_F(WebhookEndpoints, ARemovedOneIsGone) {
   const WebhookEndpointId id = made();
   ASSERT_TRUE(store_->remove(tenant_, id, soon()));
@@ -185,6 +203,23 @@ TEST_F(WebhookEndpoints, ARotationThatIsRepeatedKeepsTheSecretBefore) {
   ASSERT_TRUE(store_->rotate(tenant_, id, secret('b'), hours(24), soon()));
   ASSERT_TRUE(store_->rotate(tenant_, id, secret('b'), hours(24), soon()));
   EXPECT_EQ(secrets(id), (std::vector{secret('b').reveal(), secret('a').reveal()}));
+}
+
+TEST_F(WebhookEndpoints, RotatingMendsASecretThatCannotBeOpened) {
+  const WebhookEndpointId id = made('a');
+  WebhookEndpointStore other(database_->pool(), *ids_, database_->rng(), sealer('x'));
+  ASSERT_TRUE(other.rotate(tenant_, id, secret('b'), hours(24), soon()));
+  auto found = other.secrets(id, soon());
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->size(), 1U);
+  EXPECT_EQ(other.get(tenant_, id, soon())->old_secret_until_us, 0);
+  // An old one that can't be opened, however it came there, leaves the newest to sign.
+  ASSERT_TRUE(other.rotate(tenant_, id, secret('c'), hours(24), soon()));
+  database_->execute("UPDATE webhook_endpoint SET secret_old_sealed = 'x'");
+  found = other.secrets(id, soon());
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->size(), 1U);
+  EXPECT_EQ(found->front().reveal(), secret('c').reveal());
 }
 
 TEST_F(WebhookEndpoints, ARotationWithoutOverlapEndsTheOldSecretNow) {

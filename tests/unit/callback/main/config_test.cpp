@@ -47,6 +47,7 @@ TEST(CallbackConfig, FaultsAreFound) {
       {"SLUICE_WEBHOOK_RETRY_WAITS", "0s,soon"},
       {"SLUICE_WEBHOOK_RETRY_WAITS", "-1s"},
       {"SLUICE_WEBHOOK_HOLD", "25s"},
+      {"SLUICE_WEBHOOK_HOLD", "61s"},
       {"SLUICE_WEBHOOK_RETRY_JITTER", "1.5"},
       {"SLUICE_WEBHOOK_CONCURRENCY", "0"},
       {"SLUICE_WEBHOOK_TIMEOUT", "20"},

@@ -1,0 +1,3 @@
+ALTER TABLE webhook_endpoint
+  DROP KEY webhook_endpoint_disabled,
+  DROP COLUMN failed_at;
