@@ -22,7 +22,7 @@ function(sluice_add_test)
   target_link_libraries(${ARG_NAME} PRIVATE sluice_options ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
   if(SLUICE_SANITIZE MATCHES "undefined")
     # A quarter of the time that a test takes to compile, for what the address sanitizer finds as well.
-    target_compile_options(${ARG_NAME} PRIVATE -fno-sanitize=null,alignment,object-size,vptr)
+    target_compile_options(${ARG_NAME} PRIVATE -fno-sanitize=null,alignment,object-size)
   endif()
   target_compile_definitions(${ARG_NAME} PRIVATE SLUICE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                  SLUICE_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
