@@ -34,6 +34,8 @@ class World {
   virtual FleetStore& fleet() = 0;
   virtual void advance(std::chrono::milliseconds by) = 0;
   virtual Clock& clock() = 0;
+  // How far time may go by itself between two lines of a test.
+  virtual std::chrono::milliseconds slack() const = 0;
 };
 
 class FakeWorld final : public World {
@@ -46,6 +48,7 @@ class FakeWorld final : public World {
   FleetStore& fleet() override { return store_; }
   void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
   Clock& clock() override { return clock_; }
+  std::chrono::milliseconds slack() const override { return std::chrono::milliseconds(1); }
 
  private:
   ManualClock clock_;
@@ -88,6 +91,8 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE worker SET " + moved("seen_at"));
   }
   Clock& clock() override { return database_.clock(); }
+  // A busy machine may take most of a second.
+  std::chrono::milliseconds slack() const override { return std::chrono::milliseconds(900); }
 
  private:
   MysqlDatabase& database_;
