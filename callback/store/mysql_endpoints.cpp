@@ -115,10 +115,15 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
     if (!record->endpoint_id.empty()) all.insert(record->endpoint_id.value);
   }
   if (all.empty()) return {};
-  Sql where("SELECT id, url FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
+  Sql where(
+      "SELECT id, url, failing_since IS NOT NULL FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
   SLUICE_ASSIGN(const Rows rows, db.query(where.list(all), deadline));
   EndpointUrls urls;
-  for (const Row row : rows) urls.emplace(row.str(0), row.str(1));
+  std::set<std::string, std::less<>> failing;
+  for (const Row row : rows) {
+    urls.emplace(row.str(0), row.str(1));
+    if (row.int64(2) != 0) failing.insert(row.str(0));
+  }
   for (const AttemptRecord* record : records) {
     const std::string_view id = record->endpoint_id.value;
     if (const auto now = urls.find(id); now == urls.end() || now->second != record->url) continue;
@@ -131,8 +136,10 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
     }
   }
   for (const std::string_view id : good) bad.erase(id);
+  // Almost none has failed, and a row that is written waits for those who decide about its endpoint.
+  std::erase_if(good, [&failing](std::string_view id) { return !failing.contains(id); });
   if (!good.empty()) {
-    Sql sql("UPDATE webhook_endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND id IN ");
+    Sql sql("UPDATE webhook_endpoint SET failing_since = NULL WHERE id IN ");
     SLUICE_TRY(db.execute(sql.list(good), deadline));
   }
   if (!bad.empty()) {
