@@ -253,12 +253,16 @@ http::Response DeadLetterApi::operate(const http::Request& request, OperationKin
   const auto asked = read_letters_asked(request.body, kind);
   if (!asked) return refusal_answer(asked.error());
   if (auto refused = check_ids(asked->operation)) return std::move(*refused);
-  const auto count =
-      parts_.letters.count_letters(asked->operation.filter, parts_.rules.redrives_max, call_deadline());
-  if (!count) return letter_failure(count.error());
-  if (asked->dry_run) return dry_run(*asked, *count);
-  const bool redriving = kind == OperationKind::kRedrive;
-  if (redriving && !asked->operation.forced && count->matching > 0 && count->guarded == count->matching) {
+  const bool guards = kind == OperationKind::kRedrive && !asked->operation.forced;
+  DeadLetterCount count;
+  if (asked->dry_run || guards) {
+    const auto counted =
+        parts_.letters.count_letters(asked->operation.filter, parts_.rules.redrives_max, call_deadline());
+    if (!counted) return letter_failure(counted.error());
+    count = *counted;
+  }
+  if (asked->dry_run) return dry_run(*asked, count);
+  if (guards && count.matching > 0 && count.guarded == count.matching) {
     return http::error_response(
         409, http::error_type::kConflict, "redriven_too_often",
         "Each of these was redriven " + std::to_string(parts_.rules.redrives_max) +
