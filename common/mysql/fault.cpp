@@ -99,6 +99,7 @@ ErrorCode code_of(int number) {
     case 1217:
     case 1230:
     case 1264:  // Out of range.
+    case 1267:  // Text compared with a column whose character set has no such letters.
     case 1265:  // Data truncated.
     case 1292:
     case 1300:  // Invalid character string.

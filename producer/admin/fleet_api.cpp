@@ -283,7 +283,7 @@ http::Response FleetApi::list_jobs(const http::Request& request) {
   const int limit = filter.limit;
   filter.limit = limit + 1;
   const auto jobs = parts_.jobs.list(filter, call_deadline());
-  if (!jobs) return store_failure(jobs.error());
+  if (!jobs) return admin_failure(jobs.error(), "job_not_found", "There is no such job.");
   json data = json::array();
   for (const Job& job : *jobs) data.push_back(admin_job_json(job));
   return http::json_response(200, list_json(std::move(data), limit, "id"));
@@ -352,7 +352,7 @@ http::Response FleetApi::list_keys(const http::Request& request) {
   }
   if (const auto bad = reader.finish()) return bad_query(*bad);
   const auto keys = parts_.keys.list_keys(tenant, call_deadline());
-  if (!keys) return store_failure(keys.error());
+  if (!keys) return admin_failure(keys.error(), "key_not_found", "There is no such key.");
   json data = json::array();
   for (const KeyInfo& key : *keys) data.push_back(key_json(key));
   return http::json_response(200, {{"object", "list"}, {"data", std::move(data)}});
