@@ -54,11 +54,6 @@ void Intake::deliver(Priority lane, Delivery&& delivery) {
   loop_.wake();
 }
 
-void Intake::drain() {
-  draining_ = true;
-  loop_.wake();
-}
-
 void Intake::hold(bool holding) {
   holding_ = holding;
   loop_.wake();
@@ -66,7 +61,7 @@ void Intake::hold(bool holding) {
 
 Duration Intake::run_once() {
   receive();
-  if (draining_ || holding_) {
+  if (holding_) {
     give_back_all();
     return kIdle;
   }

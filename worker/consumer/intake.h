@@ -61,9 +61,7 @@ class Intake {
   void deliver(Priority lane, Delivery&& delivery);
   // Something ended: there may be room.
   void wake() { loop_.wake(); }
-  // From here on nothing is claimed, and what comes is given back to its queue.
-  void drain();
-  // The same until it is taken back.
+  // While `holding`, nothing is claimed, and what comes is given back to its queue.
   void hold(bool holding);
 
   // One round of the loop. Returns the longest pause until the next.
@@ -104,7 +102,6 @@ class Intake {
 
   Mutex mutex_;
   std::vector<Received> inbox_ GUARDED_BY(mutex_);
-  std::atomic<bool> draining_{false};
   std::atomic<bool> holding_{false};
 
   // The loop's own.

@@ -113,7 +113,8 @@ void JobRunner::start() {
 }
 
 void JobRunner::set_draining(bool draining) {
-  if (draining == draining_ || ended_) return;
+  MutexLock lock(drain_mutex_);
+  if (draining == draining_ || leaving_) return;
   draining_ = draining;
   metrics_.draining.set(draining ? 1 : 0);
   log_.info(draining ? "taking_nothing_new" : "taking_jobs_again", {{"held_jobs", held_.size()}});
@@ -129,8 +130,12 @@ void JobRunner::set_draining(bool draining) {
 bool JobRunner::drain() {
   if (ended_) return true;
   log_.info("drain_began", {{"held_jobs", held_.size()}});
-  source_.pause();
-  intake_.drain();
+  {
+    MutexLock lock(drain_mutex_);
+    leaving_ = true;
+    source_.pause();
+    intake_.hold(true);
+  }
   batcher_.give_back_waiting();
   const SteadyTime finish_by = clock_.steady_now() + config_.drain_timeout;
   held_.wait_empty(clock_, finish_by);
@@ -152,6 +157,10 @@ bool JobRunner::drain() {
 void JobRunner::stop() {
   if (ended_) return;
   ended_ = true;
+  {
+    MutexLock lock(drain_mutex_);
+    leaving_ = true;
+  }
   intake_.stop();
   queue_watch_.stop();
   batcher_.stop();

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/rng.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
@@ -55,7 +56,8 @@ class JobRunner {
   // At most as many unacked at a time as the source prefetches.
   void deliver(Priority lane, Delivery&& delivery) { intake_.deliver(lane, std::move(delivery)); }
 
-  // While `draining`, what is claimed goes on to its end and nothing is taken besides. Not beside drain().
+  // While `draining`, what is claimed goes on to its end and nothing is taken besides. Nothing once drain()
+  // or stop() began.
   void set_draining(bool draining);
 
   // Takes no new work, gives back what has not started, lets what runs finish until `drain_timeout`, gives
@@ -81,7 +83,9 @@ class JobRunner {
   Intake intake_;
   LeaseKeeper lease_keeper_;
   const bool has_choice_;  // The engine holds faster weights, too.
-  bool draining_ = false;
+  Mutex drain_mutex_;
+  bool draining_ GUARDED_BY(drain_mutex_) = false;
+  bool leaving_ GUARDED_BY(drain_mutex_) = false;  // For good.
   bool ended_ = false;
 };
 

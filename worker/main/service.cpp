@@ -76,9 +76,9 @@ class RealService final : public Service {
 
   void stop() override {
     if (stopping_.exchange(true)) return;
-    presence_.stop();
     runner_.drain();
-    source_.stop();  // After the drain: it sends the acks of what ended.
+    presence_.stop();  // After the drain: operators see what is still held.
+    source_.stop();    // As late, for it sends the acks of what ended.
     presence_.sign_off();
     http_.stop();
     log_.info("stopped");
