@@ -12,7 +12,6 @@ DescribedOption describe_option(const CLI::Option& option) {
   for (const std::string& name : option.get_lnames()) out.names.push_back("--" + name);
   out.positional = option.get_positional() && out.names.empty();
   if (out.positional) out.names.push_back(option.get_name(true, false));
-  out.required = option.get_required();
   out.repeated =
       option.get_expected_max() > 1 || option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
   out.help = option.get_description();

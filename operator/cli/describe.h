@@ -15,7 +15,6 @@ struct DescribedOption {
   std::vector<std::string> choices;
   std::string help;
   bool positional = false;
-  bool required = false;
   bool repeated = false;
 };
 

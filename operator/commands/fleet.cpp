@@ -1,4 +1,5 @@
 // status, queues, workers, drain and undrain.
+#include "common/ids/ids.h"
 #include "operator/commands/commands.h"
 #include "operator/output/table.h"
 #include "operator/output/text.h"
@@ -9,7 +10,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::int64_t kShards = 16;
 constexpr std::chrono::milliseconds kLook{1000};
 // A worker speaks each second: after so many it has heard of a drain and told what it holds since.
 constexpr std::int64_t kHeardS = 3;
