@@ -1,6 +1,7 @@
 // Names of a letter's reasons and states, and filters as text.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -98,6 +99,23 @@ Result<DeadLetterFilter> filter_from_json(std::string_view text) {
   } catch (const nlohmann::json::exception& e) {
     return fail(ErrorCode::kCorrupt, std::string("stored filter: ") + e.what());
   }
+}
+
+std::string letter_ref_text(const LetterRef& letter) {
+  return letter.job_id.value + ":" + std::to_string(letter.generation);
+}
+
+std::optional<LetterRef> letter_ref_from(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  LetterRef letter{JobId{std::string(text.substr(0, colon))}, 0};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, letter.generation);
+  if (error != std::errc() || stop != end || letter.generation <= 0 ||
+      !is_well_formed_id(letter.job_id.value, JobIdTag::kPrefix)) {
+    return std::nullopt;
+  }
+  return letter;
 }
 
 }  // namespace sluice

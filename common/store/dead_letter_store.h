@@ -80,6 +80,9 @@ struct LetterRef {
   std::int64_t generation = 1;
   bool operator==(const LetterRef&) const = default;
 };
+// "job_…:2", and back; empty: it is none.
+std::string letter_ref_text(const LetterRef& letter);
+std::optional<LetterRef> letter_ref_from(std::string_view text);
 
 struct DeadLetterQuery {
   DeadLetterFilter filter;

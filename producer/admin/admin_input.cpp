@@ -198,15 +198,9 @@ DeadLetterFilter take_filter(QueryReader& query) {
 std::optional<LetterRef> take_letter(QueryReader& query, std::string_view name) {
   const std::string* value = query.take(name);
   if (value == nullptr) return std::nullopt;
-  const std::size_t colon = std::min(value->find(':'), value->size());
-  LetterRef letter{JobId{value->substr(0, colon)}, 0};
-  bool good = is_well_formed_id(letter.job_id.value, JobIdTag::kPrefix);
-  if (colon < value->size()) {
-    const char* const end = value->data() + value->size();
-    const auto [stop, error] = std::from_chars(value->data() + colon + 1, end, letter.generation);
-    good = good && error == std::errc() && stop == end && letter.generation > 0;
-  }
-  if (!good) query.refuse(name, "must be the last_id of a page, or the id of a job");
+  std::optional<LetterRef> letter = letter_ref_from(*value);
+  if (!letter && is_well_formed_id(*value, JobIdTag::kPrefix)) letter = LetterRef{JobId{*value}, 0};
+  if (!letter) query.refuse(name, "must be the last_id of a page, or the id of a job");
   return letter;
 }
 
@@ -218,20 +212,6 @@ std::string take_action(QueryReader& query) {
                                 [](char c) { return (c >= 'a' && c <= 'z') || c == '_' || c == '.'; });
   if (!good) query.refuse("action", "must be an action, or the beginning of some up to a dot");
   return *value;
-}
-
-std::string letter_cursor(const DeadLetter& letter) {
-  return letter.job_id.value + ":" + std::to_string(letter.generation);
-}
-
-SubmitRefusal refusal_of(FieldErrors errors) {
-  const FieldError& first = errors.kept().front();
-  SubmitRefusal refusal;
-  refusal.code = first.code;
-  refusal.param = first.field;
-  refusal.message = (first.field.empty() ? "The body" : first.field) + " " + first.message + ".";
-  refusal.errors = std::move(errors);
-  return refusal;
 }
 
 tl::expected<LettersAsked, SubmitRefusal> read_letters_asked(std::string_view body, OperationKind kind) {

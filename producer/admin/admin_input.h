@@ -50,7 +50,9 @@ DeadLetterFilter take_filter(QueryReader& query);
 
 // Where a list of letters goes on: "job_…:2" is one end of a job, "job_…" its last one.
 std::optional<LetterRef> take_letter(QueryReader& query, std::string_view name);
-std::string letter_cursor(const DeadLetter& letter);
+inline std::string letter_cursor(const DeadLetter& letter) {
+  return letter_ref_text({letter.job_id, letter.generation});
+}
 
 // `action` of the audit log: one ("dead_letters.redrive"), or with a dot at its end all of a kind; empty =
 // not given.
@@ -63,8 +65,5 @@ struct LettersAsked {
 // {"ids": […]} or {"filter": {…}} or {"all": true}, exactly one, and beside it "dry_run"; for a redrive also
 // "canary", "rate", "force", "expires_in".
 tl::expected<LettersAsked, SubmitRefusal> read_letters_asked(std::string_view body, OperationKind kind);
-
-// What is wrong with a body, as its answer.
-SubmitRefusal refusal_of(FieldErrors errors);
 
 }  // namespace sluice::producer

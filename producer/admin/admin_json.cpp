@@ -3,18 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "producer/admin/admin_input.h"
+#include "producer/api/answers.h"
 
 namespace sluice::producer {
 
 using nlohmann::json;
-
-json time_json(std::int64_t us) {
-  return us == 0 ? json() : json(us / 1'000'000);
-}
-
-json text_json(const std::string& text) {
-  return text.empty() ? json() : json(text);
-}
 
 json actor_json(const Actor& actor) {
   return {{"tenant", actor.tenant.value}, {"key", actor.key}};
@@ -31,18 +24,18 @@ json letter_json(const DeadLetter& letter) {
       {"fingerprint", letter.fingerprint},
       {"error", {{"code", letter.error_code}, {"message", letter.error_message}}},
       {"attempts", letter.attempts},
-      {"died_at", time_json(letter.died_us)},
+      {"died_at", seconds_or_null(letter.died_us)},
       {"state", letter_state_name(letter.state)},
-      {"handled_at", time_json(letter.handled_us)},
-      {"operation_id", text_json(letter.operation_id.value)},
-      {"replayed_as", text_json(letter.replayed_as.value)},
+      {"handled_at", seconds_or_null(letter.handled_us)},
+      {"operation_id", text_or_null(letter.operation_id.value)},
+      {"replayed_as", text_or_null(letter.replayed_as.value)},
   };
 }
 
 json letter_json(const DeadLetterDetail& detail) {
   json out = letter_json(detail.letter);
   out["job"] = job_to_json(detail.job);
-  out["job"]["callback_url"] = text_json(detail.job.callback_url);
+  out["job"]["callback_url"] = text_or_null(detail.job.callback_url);
   json request = json::parse(detail.request_json, nullptr, false);
   out["request"] = request.is_discarded() ? json() : std::move(request);
   json& attempts = out["attempt_log"] = json::array();
@@ -50,13 +43,13 @@ json letter_json(const DeadLetterDetail& detail) {
     attempts.push_back({{"generation", attempt.generation},
                         {"attempt", attempt.attempt},
                         {"worker", attempt.worker_id},
-                        {"started_at", time_json(attempt.started_us)},
-                        {"ended_at", time_json(attempt.ended_us)},
+                        {"started_at", seconds_or_null(attempt.started_us)},
+                        {"ended_at", seconds_or_null(attempt.ended_us)},
                         {"error", {{"code", attempt.error_code}, {"message", attempt.error_message}}}});
   }
   json& earlier = out["earlier"] = json::array();
   for (const DeadLetter& letter : detail.earlier) earlier.push_back(letter_json(letter));
-  out["replay_of"] = text_json(detail.replay_of.value);
+  out["replay_of"] = text_or_null(detail.replay_of.value);
   return out;
 }
 
@@ -67,8 +60,8 @@ json group_json(const DeadLetterGroup& group) {
           {"error", {{"code", group.error_code}, {"message", group.error_message}}},
           {"last_job_id", group.last_job.value},
           {"count", group.count},
-          {"first_died_at", time_json(group.first_us)},
-          {"last_died_at", time_json(group.last_us)}};
+          {"first_died_at", seconds_or_null(group.first_us)},
+          {"last_died_at", seconds_or_null(group.last_us)}};
 }
 
 json operation_json(const Operation& operation) {
@@ -86,9 +79,9 @@ json operation_json(const Operation& operation) {
           {"handled", operation.handled},
           {"guarded", operation.guarded},
           {"skipped", operation.skipped},
-          {"last_error", text_json(operation.last_error)},
-          {"created_at", time_json(operation.created_us)},
-          {"finished_at", time_json(operation.finished_us)},
+          {"last_error", text_or_null(operation.last_error)},
+          {"created_at", seconds_or_null(operation.created_us)},
+          {"finished_at", seconds_or_null(operation.finished_us)},
           {"actor", actor_json(operation.actor)}};
 }
 
@@ -102,10 +95,10 @@ json audit_json(const AuditEntry& entry) {
   json filter = json::parse(entry.filter_json, nullptr, false);
   return {{"id", entry.id.value},
           {"object", "audit_entry"},
-          {"at", time_json(entry.at_us)},
+          {"at", seconds_or_null(entry.at_us)},
           {"actor", actor_json(entry.actor)},
           {"action", entry.action},
-          {"target", text_json(entry.target)},
+          {"target", text_or_null(entry.target)},
           {"filter", filter.is_discarded() ? json() : std::move(filter)},
           {"count", entry.count}};
 }
@@ -123,17 +116,13 @@ json list_json(json data, int limit, const char* id) {
 }
 
 json list_json(std::span<const DeadLetter> letters, int limit) {
-  const bool more = letters.size() > static_cast<std::size_t>(limit);
-  if (more) letters = letters.first(static_cast<std::size_t>(limit));
-  json out = {{"object", "list"},
-              {"first_id", nullptr},
-              {"last_id", nullptr},
-              {"has_more", more},
-              {"data", json::array()}};
-  for (const DeadLetter& letter : letters) out["data"].push_back(letter_json(letter));
-  if (letters.empty()) return out;
+  json data = json::array();
+  for (const DeadLetter& letter : letters) data.push_back(letter_json(letter));
+  json out = list_json(std::move(data), limit, "job_id");
+  const std::size_t shown = out["data"].size();
+  if (shown == 0) return out;
   out["first_id"] = letter_cursor(letters.front());
-  out["last_id"] = letter_cursor(letters.back());
+  out["last_id"] = letter_cursor(letters[shown - 1]);
   return out;
 }
 

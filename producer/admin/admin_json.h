@@ -21,9 +21,6 @@ nlohmann::json outcome_json(const OperationOutcome& outcome);
 nlohmann::json audit_json(const AuditEntry& entry);
 nlohmann::json actor_json(const Actor& actor);
 
-nlohmann::json time_json(std::int64_t us);
-nlohmann::json text_json(const std::string& text);
-
 // An OpenAI list of at most `limit` of `data`, an array; one more than that means that there are more. `id`
 // names the member that pages begin after.
 nlohmann::json list_json(nlohmann::json data, int limit, const char* id);

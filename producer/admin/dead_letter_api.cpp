@@ -69,13 +69,7 @@ const Error kNoSuchId{ErrorCode::kNotFound, "not an id"};
 
 void DeadLetterApi::add_routes(http::Router& router) {
   using http::Method;
-  const auto add = [&](Method method, std::string path, std::size_t body_max,
-                       http::Response (DeadLetterApi::*handler)(const http::Request&)) {
-    router.add(method, std::move(path),
-               admin_route(parts_.authenticator, body_max, [this, handler](const http::Request& request) {
-                 return (this->*handler)(request);
-               }));
-  };
+  const auto add = admin_routes(router, parts_.authenticator, this);
   add(Method::kGet, "/v1/admin/dead_letters", 0, &DeadLetterApi::list);
   add(Method::kGet, "/v1/admin/dead_letters/groups", 0, &DeadLetterApi::groups);
   add(Method::kGet, "/v1/admin/dead_letters/export", 0, &DeadLetterApi::export_letters);

@@ -33,8 +33,8 @@ json pause_json(const Pause& pause) {
   return {{"object", "pause"},
           {"kind", pause_kind_name(pause.kind)},
           {"name", pause.name},
-          {"reason", text_json(pause.reason)},
-          {"since", time_json(pause.since_us)},
+          {"reason", text_or_null(pause.reason)},
+          {"since", seconds_or_null(pause.since_us)},
           {"actor", actor_json(pause.actor)}};
 }
 
@@ -53,8 +53,8 @@ json worker_json(const WorkerInfo& worker) {
           {"version", worker.beat.version},
           {"jobs_max", worker.beat.jobs_max},
           {"held_jobs", worker.beat.held_jobs},
-          {"started_at", time_json(worker.started_us)},
-          {"seen_at", time_json(worker.seen_us)},
+          {"started_at", seconds_or_null(worker.started_us)},
+          {"seen_at", seconds_or_null(worker.seen_us)},
           {"silent_seconds", worker.silent_ms / 1000}};
 }
 
@@ -72,14 +72,14 @@ json key_json(const KeyInfo& key) {
           {"name", key.name},
           {"hint", key.hint},
           {"scopes", std::move(scopes)},
-          {"created_at", time_json(key.created_us)},
-          {"revoked_at", time_json(key.revoked_us)}};
+          {"created_at", seconds_or_null(key.created_us)},
+          {"revoked_at", seconds_or_null(key.revoked_us)}};
 }
 
 json admin_job_json(const Job& job) {
   json out = job_to_json(job);
   out["tenant"] = job.tenant.value;
-  out["callback_url"] = text_json(job.callback_url);
+  out["callback_url"] = text_or_null(job.callback_url);
   return out;
 }
 
@@ -150,13 +150,7 @@ unsigned read_scopes(Body& body) {
 
 void FleetApi::add_routes(http::Router& router) {
   using http::Method;
-  const auto add = [&](Method method, std::string path, std::size_t body_max,
-                       http::Response (FleetApi::*handler)(const http::Request&)) {
-    router.add(method, std::move(path),
-               admin_route(parts_.authenticator, body_max, [this, handler](const http::Request& request) {
-                 return (this->*handler)(request);
-               }));
-  };
+  const auto add = admin_routes(router, parts_.authenticator, this);
   add(Method::kGet, "/v1/admin/status", 0, &FleetApi::status);
   add(Method::kGet, "/v1/admin/queues", 0, &FleetApi::queues);
   add(Method::kGet, "/v1/admin/workers", 0, &FleetApi::workers);

@@ -34,6 +34,14 @@ std::string job_text(const Job& job) {
   return http::dump_json(job_to_json(job));
 }
 
+nlohmann::json seconds_or_null(std::int64_t us) {
+  return us == 0 ? nlohmann::json() : nlohmann::json(us / 1'000'000);
+}
+
+nlohmann::json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json() : nlohmann::json(text);
+}
+
 http::Response job_answer(const Job& job) {
   return http::Response::json(200, job_text(job));
 }

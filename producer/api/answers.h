@@ -3,6 +3,8 @@
 // Pure functions.
 #pragma once
 
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +19,9 @@
 namespace sluice::producer {
 
 std::string job_text(const Job& job);
+// Microseconds as whole seconds; null for 0. And null for an empty text.
+nlohmann::json seconds_or_null(std::int64_t us);
+nlohmann::json text_or_null(const std::string& text);
 
 http::Response job_answer(const Job& job);
 // An OpenAI list of at most `limit` of `jobs`; one more than that means that there are more.

@@ -310,6 +310,16 @@ tl::unexpected<SubmitRefusal> refuse(FieldErrors errors, bool is_batch) {
 
 }  // namespace
 
+SubmitRefusal refusal_of(FieldErrors errors) {
+  const FieldError& first = errors.kept().front();
+  SubmitRefusal refusal;
+  refusal.code = first.code;
+  refusal.param = first.field;
+  refusal.message = (first.field.empty() ? "The body" : first.field) + " " + first.message + ".";
+  refusal.errors = std::move(errors);
+  return refusal;
+}
+
 tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, const ModelCatalog& models) {
   const auto parsed = http::parse_json(body);
   if (!parsed) return refuse(400, "invalid_json", parsed.error().message);

@@ -47,6 +47,9 @@ struct SubmitRefusal {
   bool is_batch = false;  // Errors may be about items.
 };
 
+// All that is wrong with the fields of a body that is no submission.
+SubmitRefusal refusal_of(FieldErrors errors);
+
 // All or nothing.
 tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, const ModelCatalog& models);
 

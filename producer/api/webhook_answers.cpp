@@ -7,14 +7,6 @@ namespace sluice::producer {
 
 using nlohmann::json;
 
-json seconds_or_null(std::int64_t us) {
-  return us == 0 ? json() : json(us / 1'000'000);
-}
-
-json text_or_null(const std::string& text) {
-  return text.empty() ? json() : json(text);
-}
-
 json delivery_json(const LoggedDelivery& one) {
   return {{"id", one.id.value},
           {"object", "webhook_delivery"},

@@ -21,9 +21,6 @@ inline const TenantId& tenant_of(const http::Request& request) {
   return request.principal_as<Principal>()->tenant;
 }
 
-// Null for 0, and for an empty text.
-nlohmann::json seconds_or_null(std::int64_t us);
-nlohmann::json text_or_null(const std::string& text);
 nlohmann::json delivery_json(const LoggedDelivery& one);
 
 // An OpenAI list of at most `limit` of `items`; one more than that means that there are more.
@@ -52,5 +49,20 @@ http::Response webhook_failure(const Error& error, http::Response (*not_found)()
 
 // Runs `handle` if the request has no query, or the route takes one.
 http::Handler webhook_handler(std::function<http::Response(const http::Request&)> handle, bool takes_query);
+
+// Adds routes to members of `api`, which must outlive the server, as must `authenticator`.
+template <class Api>
+auto webhook_routes(http::Router& router, Authenticator& authenticator, Api* api) {
+  return [&router, &authenticator, api](
+             http::Method method, const char* path, Scope scope, std::size_t body_max,
+             http::Response (Api::*handle)(const http::Request&), bool takes_query = false) {
+    http::Route route;
+    route.body_max = body_max;
+    route.authenticate = authenticator.require(scope);
+    route.handler = webhook_handler(
+        [api, handle](const http::Request& request) { return (api->*handle)(request); }, takes_query);
+    router.add(method, path, std::move(route));
+  };
+}
 
 }  // namespace sluice::producer

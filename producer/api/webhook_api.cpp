@@ -69,16 +69,7 @@ http::Response no_master_key() {
 
 void WebhookApi::add_routes(http::Router& router) {
   using http::Method;
-  using Handle = http::Response (WebhookApi::*)(const http::Request&);
-  const auto add = [&](Method method, const char* path, Scope scope, std::size_t body_max, Handle handle,
-                       bool takes_query = false) {
-    http::Route route;
-    route.body_max = body_max;
-    route.authenticate = parts_.authenticator.require(scope);
-    route.handler = webhook_handler(
-        [this, handle](const http::Request& request) { return (this->*handle)(request); }, takes_query);
-    router.add(method, path, std::move(route));
-  };
+  const auto add = webhook_routes(router, parts_.authenticator, this);
   using Api = WebhookApi;
   constexpr std::size_t kBody = kWebhookBodyBytesMax;
   add(Method::kPost, "/v1/webhook_endpoints", kScopeSubmit, kBody, &Api::create);

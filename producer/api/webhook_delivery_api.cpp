@@ -33,16 +33,7 @@ json attempt_json(const LoggedAttempt& one) {
 
 void WebhookDeliveryApi::add_routes(http::Router& router) {
   using http::Method;
-  using Handle = http::Response (WebhookDeliveryApi::*)(const http::Request&);
-  const auto add = [&](Method method, const char* path, Scope scope, std::size_t body_max, Handle handle,
-                       bool takes_query = false) {
-    http::Route route;
-    route.body_max = body_max;
-    route.authenticate = parts_.authenticator.require(scope);
-    route.handler = webhook_handler(
-        [this, handle](const http::Request& request) { return (this->*handle)(request); }, takes_query);
-    router.add(method, path, std::move(route));
-  };
+  const auto add = webhook_routes(router, parts_.authenticator, this);
   using Api = WebhookDeliveryApi;
   constexpr std::size_t kBody = kWebhookBodyBytesMax;
   add(Method::kGet, "/v1/webhook_deliveries", kScopeRead, 0, &Api::list, true);

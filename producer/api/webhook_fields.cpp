@@ -18,13 +18,7 @@ tl::unexpected<SubmitRefusal> refuse(std::string code, std::string message) {
 }  // namespace
 
 tl::unexpected<SubmitRefusal> refuse_fields(FieldErrors errors) {
-  const FieldError first = errors.kept().front();
-  SubmitRefusal refusal;
-  refusal.code = first.code;
-  refusal.message = first.field + " " + first.message + ".";
-  refusal.param = first.field;
-  refusal.errors = std::move(errors);
-  return tl::unexpected(std::move(refusal));
+  return tl::unexpected(refusal_of(std::move(errors)));
 }
 
 tl::expected<void, SubmitRefusal> read_object(std::string_view body, FieldErrors& errors,

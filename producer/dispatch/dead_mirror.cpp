@@ -1,7 +1,6 @@
 #include "producer/dispatch/dead_mirror.h"
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -22,7 +21,7 @@ Message dead_letter_message(const DeadLetter& letter) {
   Message message;
   message.exchange = kTasksExchange;
   message.routing_key = kDeadQueue;
-  message.message_id = letter.job_id.value + ":" + std::to_string(letter.generation);
+  message.message_id = letter_ref_text({letter.job_id, letter.generation});
   message.type = "dead_letter";
   message.body = nlohmann::json{{"job_id", letter.job_id.value},
                                 {"generation", letter.generation},
@@ -35,18 +34,6 @@ Message dead_letter_message(const DeadLetter& letter) {
                                 {"died_at", letter.died_us / 1'000'000}}
                      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return message;
-}
-
-std::optional<LetterRef> letter_of_message(const std::string& message_id) {
-  const std::size_t colon = message_id.find(':');
-  if (colon == std::string::npos) return std::nullopt;
-  LetterRef letter{JobId{message_id.substr(0, colon)}, 0};
-  const char* const end = message_id.data() + message_id.size();
-  const auto [stop, error] = std::from_chars(message_id.data() + colon + 1, end, letter.generation);
-  if (error != std::errc() || stop != end || !is_well_formed_id(letter.job_id.value, JobIdTag::kPrefix)) {
-    return std::nullopt;
-  }
-  return letter;
 }
 
 DeadMirror::DeadMirror(DeadLetterMirror& store, Broker& broker, OpenDeadQueue open, OwnedShards owned,
@@ -139,13 +126,13 @@ bool DeadMirror::pass_on(DeadQueueReader& reader, std::vector<Delivery> deliveri
                          std::unordered_set<std::string>& seen) {
   std::vector<LetterRef> letters;
   for (const Delivery& delivery : deliveries) {
-    if (auto letter = letter_of_message(delivery.message_id)) letters.push_back(std::move(*letter));
+    if (auto letter = letter_ref_from(delivery.message_id)) letters.push_back(std::move(*letter));
   }
   const auto unhandled = store_.unhandled_letters(letters, call_deadline());
   if (!unhandled) return false;
   std::vector<Message> messages;
   for (Delivery& delivery : deliveries) {
-    const auto letter = letter_of_message(delivery.message_id);
+    const auto letter = letter_ref_from(delivery.message_id);
     const bool shown = letter && std::find(unhandled->begin(), unhandled->end(), *letter) != unhandled->end();
     if (!shown || !seen.insert(delivery.message_id).second) continue;
     Message again;

@@ -90,7 +90,5 @@ class DeadMirror {
 
 // What tasks.dead shows of a letter. No prompt stands in it.
 Message dead_letter_message(const DeadLetter& letter);
-// The letter that a message tells of; empty: it can't be read.
-std::optional<LetterRef> letter_of_message(const std::string& message_id);
 
 }  // namespace sluice::producer

@@ -263,9 +263,9 @@ TEST(DeadLetterMessage, NamesItsLetter) {
   letter.job_id.value = "job_01900000-0000-7000-8000-00000000000a";
   letter.generation = 3;
   const Message message = dead_letter_message(letter);
-  EXPECT_EQ(letter_of_message(message.message_id), (LetterRef{letter.job_id, 3}));
-  EXPECT_FALSE(letter_of_message(letter.job_id.value).has_value());
-  EXPECT_FALSE(letter_of_message(letter.job_id.value + ":x").has_value());
+  EXPECT_EQ(letter_ref_from(message.message_id), (LetterRef{letter.job_id, 3}));
+  EXPECT_FALSE(letter_ref_from(letter.job_id.value).has_value());
+  EXPECT_FALSE(letter_ref_from(letter.job_id.value + ":x").has_value());
 }
 
 }  // namespace
