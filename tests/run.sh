@@ -41,6 +41,7 @@ TOTALS=$OUT/totals
 : >"$TOTALS"
 FAILED_STAGES=()
 CHILD=
+AHEAD=
 
 # Runs in the background, in a process group of its own, and waits: so a signal to us is answered at once and
 # reaches everything that the command started.
@@ -63,6 +64,7 @@ stack_down() {
 }
 
 interrupted() {
+  end_build_ahead
   if [[ -n $CHILD ]]; then
     kill -TERM -- "-$CHILD" 2>/dev/null
     wait "$CHILD" 2>/dev/null
@@ -71,15 +73,18 @@ interrupted() {
   exit 130
 }
 trap interrupted INT TERM HUP
-trap stack_down EXIT
+trap 'end_build_ahead; stack_down' EXIT
+
+# wanted STAGE: --only doesn't leave it out.
+wanted() {
+  [[ -z $ONLY || ",$ONLY," == *",$1,"* ]]
+}
 
 # stage NAME COMMAND…: runs it unless --only leaves it out, and says how long it took.
 stage() {
   local name=$1 began=$SECONDS code=0
   shift
-  if [[ -n $ONLY && ",$ONLY," != *",$name,"* ]]; then
-    return 0
-  fi
+  wanted "$name" || return 0
   printf '\n== %s\n' "$name"
   "$@" || code=$?
   ((code == 0)) || FAILED_STAGES+=("$name")
@@ -123,6 +128,32 @@ build() {
     broken "preset $preset does not build; all of its output is in $OUT/build-$preset.log"
     return 1
   }
+}
+
+# Builds for the sanitizers beside stages that wait for servers more than they compute: in a session of its own, so that its
+# priority is the lowest of all. Where a sanitizer's stage begins, this ends; ninja goes on from what is there.
+build_ahead() {
+  local presets=()
+  wanted asan && presets+=(asan-ubsan)
+  wanted tsan && presets+=(tsan)
+  ((${#presets[@]})) || return 0
+  # shellcheck disable=SC2016  # expands in that shell
+  setsid bash -c '
+    { echo 19 >/proc/self/autogroup; renice -n 19 $$; } >/dev/null 2>&1
+    jobs=$1; shift
+    for preset; do
+      cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$jobs" --target tests-unit --target tests-contract
+    done' ahead "$(jobs_max)" "${presets[@]}" </dev/null >"$OUT/build-ahead.log" 2>&1 &
+  AHEAD=$!
+}
+
+end_build_ahead() {
+  [[ -n $AHEAD ]] || return 0
+  kill -TERM -- "-$AHEAD" 2>/dev/null
+  wait "$AHEAD" 2>/dev/null
+  # Two ninjas in one folder would be one too many.
+  while kill -0 -- "-$AHEAD" 2>/dev/null; do sleep 0.1; done
+  AHEAD=
 }
 
 # run_ctest PRESET LABEL [OPTION…]
@@ -187,6 +218,7 @@ run_chaos() {
 
 sanitizers() {
   local preset=$1 code=0
+  end_build_ahead
   build "$preset" tests-unit tests-contract || return 1
   run_ctest "$preset" unit -j "$(nproc)" || code=1
   servers run_ctest "$preset" contract -j1 || code=1
@@ -219,6 +251,7 @@ finish() {
   ((${#FAILED_STAGES[@]} == 0)) || printf 'Failed: %s\n' "${FAILED_STAGES[*]}"
   # The last line must be the last: end the stacks before it.
   trap - EXIT
+  end_build_ahead
   stack_down
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   ((failed == 0 && ${#FAILED_STAGES[@]} == 0))
@@ -237,6 +270,7 @@ main() {
   fi
   stage tidy run_python tests/tidy
   stage unit run_ctest test unit -j "$(nproc)"
+  build_ahead
   stage contract servers run_ctest test contract -j1
   stage integration servers run_ctest test integration -j1
   stage e2e run_e2e
