@@ -13,6 +13,8 @@ constexpr std::array<std::string_view, kJobStates> kStateNames = {
     "queued", "running", "succeeded", "failed", "dead", "cancelled", "expired"};
 constexpr std::array<std::string_view, kPriorities> kPriorityNames = {"high", "normal", "low"};
 
+constexpr std::array<std::string_view, kSurfaces> kSurfaceNames = {"job", "chat", "completion", "response"};
+
 // Rows: from; columns: to, both in the order of JobState.
 constexpr bool kTransitions[kJobStates][kJobStates] = {
     // queued running succeeded failed dead cancelled expired
@@ -88,6 +90,17 @@ std::optional<Priority> priority_from(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view surface_name(Surface surface) {
+  return kSurfaceNames[static_cast<std::size_t>(surface)];
+}
+
+std::optional<Surface> surface_from(std::string_view name) {
+  for (std::size_t i = 0; i < kSurfaceNames.size(); ++i) {
+    if (kSurfaceNames[i] == name) return static_cast<Surface>(i);
+  }
+  return std::nullopt;
+}
+
 nlohmann::json job_to_json(const Job& job) {
   nlohmann::json out = {
       {"id", job.id.value},
@@ -139,6 +152,7 @@ std::string job_to_cache(const Job& job) {
   nlohmann::json out = job_to_json(job);
   out["tenant"] = job.tenant.value;
   out["callback_url"] = job.callback_url;
+  out["surface"] = surface_name(job.surface);
   out["times_us"] = {job.created_us, job.started_us, job.finished_us, job.expires_us};
   return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -168,6 +182,11 @@ Result<Job> job_from_cache(std::string_view text) {
     job.expires_us = times.at(3).get<std::int64_t>();
     if (in.at("metadata").is_object()) job.metadata_json = in.at("metadata").dump();
     job.callback_url = in.at("callback_url").get<std::string>();
+    if (const auto surface = in.find("surface"); surface != in.end()) {  // An earlier version knew only jobs.
+      const auto known = surface_from(surface->get<std::string>());
+      if (!known) return fail(ErrorCode::kCorrupt, "cached job: unknown surface");
+      job.surface = *known;
+    }
     if (const auto& result = in.at("result"); result.is_object()) {
       JobResult r;
       r.text = result.at("text").get<std::string>();

@@ -31,6 +31,12 @@ inline constexpr int kPriorities = 3;
 std::string_view priority_name(Priority priority);
 std::optional<Priority> priority_from(std::string_view name);
 
+// In whose shape a job is asked for and answered: ours, or one of OpenAI's (common/openai/).
+enum class Surface { kJob, kChat, kCompletion, kResponse };
+inline constexpr int kSurfaces = 4;
+std::string_view surface_name(Surface surface);  // job | chat | completion | response
+std::optional<Surface> surface_from(std::string_view name);
+
 // What a client is told went wrong; the four members of an OpenAI error object.
 struct JobError {
   std::string code;
@@ -60,6 +66,7 @@ struct Job {
   BatchId batch_id;  // Empty = none.
   std::string model;
   Priority priority = Priority::kNormal;
+  Surface surface = Surface::kJob;
   JobState state = JobState::kQueued;
   std::int64_t generation = 1;  // + 1 with each redrive.
   int attempt = 0;              // Starts in this generation.

@@ -109,6 +109,10 @@ std::string job_request_to_json(const JobRequest& request) {
     out["raw"] = request.raw;
   }
   out["parameters"] = parameters_to_json(request.parameters);
+  if (!request.echo_json.empty()) {
+    json echo = json::parse(request.echo_json, nullptr, false);
+    if (echo.is_object()) out["echo"] = std::move(echo);
+  }
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -128,6 +132,9 @@ Result<JobRequest> job_request_from_json(std::string_view text) {
     }
     if (const auto parameters = in.find("parameters"); parameters != in.end()) {
       request.parameters = parameters_from_json(*parameters);
+    }
+    if (const auto echo = in.find("echo"); echo != in.end() && echo->is_object()) {
+      request.echo_json = echo->dump();
     }
     return request;
   } catch (const json::exception& e) {

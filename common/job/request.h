@@ -2,7 +2,7 @@
 // defaulted, so that a later change of a default never changes an accepted job; the worker reads it.
 //
 //   {"messages": [{"role": "user", "content": "…"}], "parameters": {…}}
-//   {"prompt": "…", "raw": true, "parameters": {…}}
+//   {"prompt": "…", "raw": true, "parameters": {…}, "echo": {…}}
 //
 // Reading is lenient towards other versions of sluice: unknown members are ignored, missing parameters take
 // the defaults below. Plain values; the functions are safe for concurrent use.
@@ -67,6 +67,9 @@ struct JobRequest {
   std::string prompt;                    // Else this one.
   bool raw = false;                      // `prompt` goes in bare; false: it is one user message.
   JobParameters parameters;
+  // What an answer in another shape than ours repeats of its request (an object), or empty. No engine reads
+  // it.
+  std::string echo_json;
   bool operator==(const JobRequest&) const = default;
 };
 

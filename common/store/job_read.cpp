@@ -24,6 +24,14 @@ Result<Job> MysqlJobStore::get(const TenantId& tenant, const JobId& id, Deadline
   return job;
 }
 
+Result<std::string> MysqlJobStore::get_request(const TenantId& tenant, const JobId& id, Deadline deadline) {
+  Sql sql("SELECT p.request, j.tenant_id FROM job j JOIN job_payload p ON p.job_id = j.id WHERE j.id = ?");
+  sql.bind(id.value);
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  if (rows.empty() || (!tenant.empty() && rows.front().text(1) != tenant.value)) return fail(no_such_job(id));
+  return rows.front().str(0);
+}
+
 Result<std::vector<Job>> MysqlJobStore::get_final(std::span<const JobId> ids, Deadline deadline) {
   std::vector<Job> jobs;
   if (ids.empty()) return jobs;

@@ -211,6 +211,12 @@ Status write_counters(MysqlConnection& db, const std::vector<Change>& changes, D
   return {};
 }
 
+Surface read_surface(std::string_view name) {
+  const auto surface = surface_from(name);
+  SLUICE_CHECK(surface.has_value());
+  return *surface;
+}
+
 }  // namespace
 
 Result<DbNow> db_now(MysqlConnection& db, Deadline deadline) {
@@ -225,7 +231,7 @@ const char* const kSelectJob =
     SLUICE_MICROS("j.expires_at") ", "  // 8-11
     "p.metadata, j.callback_url, j.error_code, j.error_message, j.error_type, j.error_param, "  // 12-17
     "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens, "  // 18-22
-    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type "  // 23-26
+    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type, j.surface "  // 23-27
     "FROM job j JOIN job_payload p ON p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id ";
 
 Job read_job(const Row& row) {
@@ -246,6 +252,7 @@ Job read_job(const Row& row) {
   job.expires_us = row.int64(11);
   job.metadata_json = row.str_or(12, "");
   job.callback_url = row.str_or(13, "");
+  job.surface = read_surface(row.text(27));
   if (is_final(job.state) && job.state != JobState::kSucceeded) {
     job.error = JobError{row.str_or(14, ""), row.str_or(15, ""), row.str_or(16, ""), row.str_or(17, "")};
   }
@@ -262,7 +269,7 @@ const char* const kSelectLocked =
     SLUICE_MICROS("created_at") ", " SLUICE_MICROS("started_at") ", " SLUICE_MICROS("finished_at") ", "
     SLUICE_MICROS("expires_at") ", "  // 8-11
     "callback_url, shard, attempts_max, attempts_forgiven, lapsed_starts, worker_id, "  // 12-17
-    "CAST(started_at AS CHAR) "  // 18
+    "CAST(started_at AS CHAR), surface "  // 18-19
     "FROM job ";
 
 LockedJob read_locked(const Row& row) {
@@ -289,6 +296,7 @@ LockedJob read_locked(const Row& row) {
   locked.lapsed_starts = static_cast<int>(row.int64(16));
   locked.worker_id = row.str_or(17, "");
   locked.started_text = row.str_or(18, "");
+  job.surface = read_surface(row.text(19));
   return locked;
 }
 

@@ -40,8 +40,8 @@ struct NewBatch {
 };
 
 struct NewJob {
-  // Given: id, tenant, batch_id, model, priority, metadata_json, callback_url. Filled in by submit(): times,
-  // state.
+  // Given: id, tenant, batch_id, model, priority, surface, metadata_json, callback_url. Filled in by
+  // submit(): times, state.
   Job job;
   std::string request_json;
   std::int64_t prompt_tokens = 0;
@@ -128,6 +128,8 @@ class JobStore {
   virtual std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) = 0;
   // kNotFound also for a job of another tenant. `tenant` empty: any (for the services themselves).
   virtual Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
+  // What a job was asked: text of job_request_from_json(). kNotFound as for get().
+  virtual Result<std::string> get_request(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
   // The jobs among `ids` that are final.
   virtual Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) = 0;
   virtual Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) = 0;

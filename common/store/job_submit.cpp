@@ -33,7 +33,8 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
                    const JobRules& rules, Deadline deadline) {
   constexpr const char* kJob =
       "INSERT INTO job (id, shard, tenant_id, batch_id, model, priority, state, attempts_max, prompt_tokens, "
-      "tokens_max, callback_url, created_at, expires_at, expire_due, publish_due, published_at) VALUES ";
+      "tokens_max, callback_url, surface, created_at, expires_at, expire_due, publish_due, published_at) "
+      "VALUES ";
   constexpr const char* kPayload = "INSERT INTO job_payload (job_id, request, metadata) VALUES ";
   Sql jobs(kJob);
   Sql payloads(kPayload);
@@ -62,7 +63,8 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
       jobs.text(",").param(job.tenant.value).text(",").param(optional(job.batch_id.value));
       jobs.text(",").param(job.model).text(",").param(static_cast<int>(job.priority)).text(",'queued',");
       jobs.param(rules.attempts_max).text(",").param(fresh.prompt_tokens).text(",").param(fresh.tokens_max);
-      jobs.text(",").param(optional(job.callback_url)).text(",").param(now.text);
+      jobs.text(",").param(optional(job.callback_url)).text(",").param(surface_name(job.surface));
+      jobs.text(",").param(now.text);
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND");
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND,");
       if (fresh.publish_reserved) {

@@ -29,6 +29,7 @@ std::int64_t lifetime_s(const DeadLetterDetail& letter) {
 json submit_body(const DeadLetterDetail& letter) {
   json body = json::parse(letter.request_json, nullptr, false);
   if (!body.is_object()) return nullptr;
+  body.erase("echo");  // The new job is one of ours, whatever shape the first was asked for in.
   const Job& job = letter.job;
   body["model"] = job.model;
   body["priority"] = priority_name(job.priority);

@@ -136,6 +136,16 @@ Result<Job> FakeJobStore::get(const TenantId& tenant, const JobId& id, Deadline)
   return found->second.job;
 }
 
+Result<std::string> FakeJobStore::get_request(const TenantId& tenant, const JobId& id, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("get_request")) return fail(fault->code, "injected");
+  const auto row = rows_.find(id.value);
+  if (row == rows_.end() || (!tenant.empty() && row->second.job.tenant != tenant)) {
+    return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+  }
+  return row->second.request_json;
+}
+
 Result<std::vector<Job>> FakeJobStore::get_final(std::span<const JobId> ids, Deadline) {
   MutexLock lock(mutex_);
   if (const auto fault = enter("get_final")) return fail(fault->code, "fault asked for");

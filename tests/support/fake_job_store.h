@@ -32,6 +32,7 @@ class FakeJobStore final : public JobStore,
 
   std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) override;
   Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) override;
+  Result<std::string> get_request(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) override;
   Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) override;
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;

@@ -33,6 +33,7 @@ TYPED_TEST(JobStoreContract, AnAcceptedJobCanBeRead) {
   fresh.job.metadata_json = R"({"order":"42"})";
   fresh.job.callback_url = "https://example.org/hook";
   fresh.job.priority = Priority::kHigh;
+  fresh.job.surface = Surface::kChat;
   fresh.expires_in_s = 60;
   const JobId id = this->submit(fresh);
   const Job job = this->read(id);
@@ -40,6 +41,7 @@ TYPED_TEST(JobStoreContract, AnAcceptedJobCanBeRead) {
   EXPECT_EQ(job.generation, 1);
   EXPECT_EQ(job.attempt, 0);
   EXPECT_EQ(job.priority, Priority::kHigh);
+  EXPECT_EQ(job.surface, Surface::kChat);
   EXPECT_EQ(job.metadata_json, R"({"order":"42"})");
   EXPECT_EQ(job.callback_url, "https://example.org/hook");
   EXPECT_EQ(job.expires_us, job.created_us + 60'000'000);
@@ -51,7 +53,9 @@ TYPED_TEST(JobStoreContract, AnotherTenantsJobDoesNotExist) {
   const JobId id = this->submit();
   EXPECT_EQ(this->jobs().get(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
   EXPECT_EQ(this->jobs().cancel(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(this->jobs().get_request(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(this->jobs().get(TenantId{}, id, this->soon()).has_value());
+  EXPECT_EQ(this->jobs().get_request(kTenant, id, this->soon()), R"({"prompt":"hé 🎉 'quoted' \\ back"})");
 }
 
 TYPED_TEST(JobStoreContract, OneRefusedSubmissionLeavesItsNeighboursUnharmed) {
@@ -117,6 +121,7 @@ TYPED_TEST(JobStoreContract, TheEndedJobOfAFinishIsTheJobThatGetReads) {
   NewJob fresh = this->new_job();
   fresh.job.metadata_json = R"({"a":"b"})";
   fresh.job.callback_url = "http://127.0.0.1:1/x";
+  fresh.job.surface = Surface::kResponse;
   const JobId id = this->submit(fresh);
   const EndingResult ended = this->succeed(this->claim(id)[0].ref);
   ASSERT_TRUE(ended.job.has_value());

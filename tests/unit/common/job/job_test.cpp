@@ -43,6 +43,7 @@ Job finished_job() {
   job.id.value = "job_01234567-89ab-7cde-8f01-23456789abcd";
   job.tenant.value = "default";
   job.model = "sluice-tiny";
+  job.surface = Surface::kChat;
   job.state = JobState::kSucceeded;
   job.attempt = 2;
   job.created_us = 1'700'000'000'900'000;
@@ -86,6 +87,7 @@ TEST(JobCache, RoundTripsResultAndError) {
   EXPECT_EQ(job_to_cache(*copy), job_to_cache(job));
   EXPECT_EQ(copy->tenant.value, "default");
   EXPECT_EQ(copy->callback_url, job.callback_url);
+  EXPECT_EQ(copy->surface, job.surface);
   EXPECT_EQ(copy->finished_us, job.finished_us);
   Job failed = job;
   failed.state = JobState::kFailed;
@@ -118,6 +120,7 @@ TEST(JobCache, ReadsACopyOfAVersionThatKnewLess) {
   auto old = nlohmann::json::parse(job_to_cache(finished_job()));
   old["result"]["usage"].erase("prompt_tokens_details");
   old["result"]["usage"].erase("completion_tokens_details");
+  old.erase("surface");
   old["result"].erase("precision");
   const auto copy = job_from_cache(old.dump());
   ASSERT_TRUE(copy.has_value());

@@ -34,6 +34,7 @@ TEST(StoredRequest, ComesBackAsItWas) {
   JobRequest prompt;
   prompt.prompt = "2+2=";
   prompt.raw = true;
+  prompt.echo_json = R"({"instructions":"Be brief."})";
   EXPECT_EQ(job_request_from_json(job_request_to_json(prompt)).value(), prompt);
 }
 

@@ -70,6 +70,9 @@ class GatedStore final : public JobStore {
   }
 
   Result<Job> get(const TenantId& t, const JobId& i, Deadline d) override { return inner_.get(t, i, d); }
+  Result<std::string> get_request(const TenantId& t, const JobId& i, Deadline d) override {
+    return inner_.get_request(t, i, d);
+  }
   Result<std::vector<Job>> get_final(std::span<const JobId> i, Deadline d) override {
     return inner_.get_final(i, d);
   }
