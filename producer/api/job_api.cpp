@@ -113,6 +113,7 @@ Submission JobApi::make_submission(const TenantId& tenant, ParsedSubmit parsed) 
     if (submission.batch) fresh.job.batch_id = submission.batch->id;
     fresh.job.model = spec.model->name();
     fresh.job.priority = spec.priority;
+    fresh.job.surface = spec.surface;
     fresh.job.metadata_json = std::move(spec.metadata_json);
     fresh.job.callback_url = std::move(spec.callback_url);
     fresh.request_json = job_request_to_json(spec.request);

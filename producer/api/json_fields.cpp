@@ -67,6 +67,11 @@ const std::string* read_string(const nlohmann::json& value, const std::string& f
   return &value.get_ref<const std::string&>();
 }
 
+bool is_blank(const nlohmann::json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
+}
+
 std::size_t count_characters(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(
       text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));

@@ -21,8 +21,7 @@ constexpr int kTopLogprobsMax = 20;
 constexpr int kFaultMsMax = 600'000;
 constexpr int kFaultAttemptsMax = 1000;
 
-void read_stop(const json& value, JobParameters& parameters, FieldErrors& errors) {
-  const std::string field = "parameters.stop";
+void read_stop(const json& value, const std::string& field, JobParameters& parameters, FieldErrors& errors) {
   const auto is_stop = [](const json& text) {
     return text.is_string() && !text.get_ref<const std::string&>().empty() &&
            text.get_ref<const std::string&>().size() <= kStopBytesMax;
@@ -59,11 +58,11 @@ void read_precision(const json& value, const std::string& field, JobParameters& 
   }
 }
 
-void read_fault(const json& value, JobParameters& parameters, FieldErrors& errors) {
+void read_fault(const json& value, const std::string& field, JobParameters& parameters, FieldErrors& errors) {
   const auto kind =
       value.is_string() ? request_fault_from(value.get_ref<const std::string&>()) : std::nullopt;
   if (!kind) {
-    errors.add("parameters.fault", "invalid_value", "must be transient, permanent, crash or slow");
+    errors.add(field, "invalid_value", "must be transient, permanent, crash or slow");
     return;
   }
   if (!parameters.fault) parameters.fault.emplace();
@@ -74,7 +73,7 @@ void read_fault_detail(const std::string& name, const json& value, const std::st
                        JobParameters& p, FieldErrors& errors) {
   if (!p.fault) {
     // A kind that was given and refused has its own error already.
-    if (!kind_given) errors.add(field, "invalid_value", "needs parameters.fault beside it");
+    if (!kind_given) errors.add(field, "invalid_value", "needs fault beside it");
     return;
   }
   if (name == "fault_ms") {
@@ -88,13 +87,14 @@ void read_fault_detail(const std::string& name, const json& value, const std::st
 
 }  // namespace
 
-void read_parameters(const json& in, bool faults_allowed, JobParameters& p, FieldErrors& errors) {
+void read_parameters(const json& in, bool faults_allowed, JobParameters& p, FieldErrors& errors,
+                     std::string_view prefix) {
   // The kind first: the other two are members of it.
   if (const auto fault = in.find("fault"); faults_allowed && fault != in.end() && !fault->is_null()) {
-    read_fault(*fault, p, errors);
+    read_fault(*fault, std::string(prefix) + "fault", p, errors);
   }
   for (const auto& [name, value] : in.items()) {
-    const std::string field = "parameters." + field_name(name);
+    const std::string field = std::string(prefix) + field_name(name);
     if (name == "fault" || name == "fault_attempts" || name == "fault_ms") {
       if (value.is_null()) continue;
       if (!faults_allowed) {
@@ -124,7 +124,7 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
       read_integer(value, field, std::numeric_limits<std::int64_t>::min(),
                    std::numeric_limits<std::int64_t>::max(), errors, [&p](std::int64_t n) { p.seed = n; });
     } else if (name == "stop") {
-      if (!value.is_null()) read_stop(value, p, errors);
+      if (!value.is_null()) read_stop(value, field, p, errors);
     } else if (name == "presence_penalty") {
       read_number(value, field, {-2, 2}, errors, p.presence_penalty);
     } else if (name == "frequency_penalty") {
@@ -148,9 +148,10 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
   }
 }
 
-void check_parameters(const JobParameters& parameters, FieldErrors& errors) {
+void check_parameters(const JobParameters& parameters, FieldErrors& errors, std::string_view prefix) {
   if (parameters.top_logprobs > 0 && !parameters.logprobs) {
-    errors.add("parameters.top_logprobs", "invalid_value", "needs parameters.logprobs to be true");
+    errors.add(std::string(prefix) + "top_logprobs", "invalid_value",
+               "needs " + std::string(prefix) + "logprobs to be true");
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/http/body_json.h"
+#include "producer/api/job_fields.h"
 #include "producer/api/json_fields.h"
 #include "producer/api/parameters.h"
 #include "producer/api/url.h"
@@ -16,12 +17,6 @@ namespace sluice::producer {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMessagesMax = 1000;
-constexpr std::size_t kModelBytesMax = 128;
-constexpr std::size_t kMetadataPairsMax = 16;
-constexpr std::size_t kMetadataKeyMax = 64;
-constexpr std::size_t kMetadataValueMax = 512;
 
 // What a batch may give for all its items, and an item for itself.
 struct Shared {
@@ -42,10 +37,7 @@ std::string no_field_message(const std::string& name) {
 
 class Reader {
  public:
-  explicit Reader(const ModelCatalog& models)
-      : models_(models),
-        faults_allowed_(std::any_of(models.all().begin(), models.all().end(),
-                                    [](const auto& model) { return model->takes_faults(); })) {}
+  explicit Reader(const ModelCatalog& models) : models_(models), faults_allowed_(takes_faults(models)) {}
 
   Shared defaults() const {
     Shared shared;
@@ -56,13 +48,13 @@ class Reader {
   // True if `name` is one of the shared members.
   bool read_shared(const std::string& name, const json& value, Shared& shared) {
     if (name == "model") {
-      read_model(value, shared);
+      shared.model = read_model(value, models_, shared.model, errors_);
     } else if (name == "priority") {
-      read_priority(value, shared);
+      read_priority(value, errors_, shared.priority);
     } else if (name == "callback_url") {
       read_callback(value, shared);
     } else if (name == "metadata") {
-      read_metadata(value, shared);
+      read_metadata(value, errors_, shared.metadata_json);
     } else if (name == "expires_in") {
       read_integer(value, name, 1, kExpiresInMaxS, errors_,
                    [&shared](std::int64_t n) { shared.expires_in_s = n; });
@@ -98,38 +90,14 @@ class Reader {
     spec.expires_in_s = shared.expires_in_s;
     spec.request.parameters = std::move(shared.parameters);
     // Counting tokens costs; an answer that is already full of errors needs no more of them.
-    if (errors_.full() || !measure(spec)) return std::nullopt;
+    const char* const field = spec.request.messages.empty() ? "prompt" : "messages";
+    if (errors_.full() || !measure_prompt(spec, field, errors_)) return std::nullopt;
     return spec;
   }
 
   FieldErrors& errors() { return errors_; }
 
  private:
-  void read_model(const json& value, Shared& shared) {
-    const std::string* name = read_string(value, "model", errors_);
-    if (name == nullptr) return;
-    shared.model = models_.find(*name);
-    if (shared.model != nullptr) return;
-    if (name->size() > kModelBytesMax) {
-      errors_.add("model", "model_not_found", "must name a model that is served; there is none of that name");
-    } else {
-      errors_.add("model", "model_not_found",
-                  "must name a model that is served; there is no '" + *name + "'");
-    }
-  }
-
-  void read_priority(const json& value, Shared& shared) {
-    if (value.is_null()) return;
-    const auto priority =
-        value.is_string() ? priority_from(value.get_ref<const std::string&>()) : std::nullopt;
-    if (priority) {
-      shared.priority = *priority;
-    } else {
-      errors_.add("priority", value.is_string() ? "invalid_value" : "invalid_type",
-                  "must be high, normal or low");
-    }
-  }
-
   void read_callback(const json& value, Shared& shared) {
     const std::string* url = read_string(value, "callback_url", errors_);
     if (url == nullptr) return;
@@ -138,29 +106,6 @@ class Reader {
     } else {
       shared.callback_url = *url;
     }
-  }
-
-  void read_metadata(const json& value, Shared& shared) {
-    if (value.is_null()) return;
-    if (!value.is_object()) {
-      errors_.add("metadata", "invalid_type", "must be an object");
-      return;
-    }
-    const std::size_t errors_before = errors_.count();
-    if (value.size() > kMetadataPairsMax) {
-      errors_.add("metadata", "out_of_range", "must have at most 16 members");
-      return;
-    }
-    for (const auto& [key, member] : value.items()) {
-      if (key.empty() || count_characters(key) > kMetadataKeyMax) {
-        errors_.add("metadata", "out_of_range", "must have keys of 1 to 64 characters");
-      } else if (!member.is_string()) {
-        errors_.add("metadata." + field_name(key), "invalid_type", "must be a string");
-      } else if (count_characters(member.get_ref<const std::string&>()) > kMetadataValueMax) {
-        errors_.add("metadata." + field_name(key), "out_of_range", "must be at most 512 characters");
-      }
-    }
-    if (errors_.count() == errors_before) shared.metadata_json = http::dump_json(value);
   }
 
   void read_input(const json& in, JobRequest& request) {
@@ -213,7 +158,7 @@ class Reader {
       if (!in[i].contains("content")) errors_.add(path + ".content", "missing_field", "is required");
       for (const auto& [name, value] : in[i].items()) {
         if (name == "role") {
-          read_role(value, path + ".role", message);
+          read_role(value, path + ".role", errors_, message);
         } else if (name == "content") {
           read_content(value, path + ".content", message);
         } else {
@@ -221,15 +166,6 @@ class Reader {
         }
       }
       request.messages.push_back(std::move(message));
-    }
-  }
-
-  void read_role(const json& value, const std::string& path, RequestMessage& message) {
-    if (value.is_string()) message.role = value.get<std::string>();
-    if (message.role == "developer") message.role = "system";  // Its newer name.
-    if (message.role != "system" && message.role != "user" && message.role != "assistant") {
-      errors_.add(path, value.is_string() ? "invalid_value" : "invalid_type",
-                  "must be system, developer, user or assistant");
     }
   }
 
@@ -254,31 +190,6 @@ class Reader {
       if (i > 0) message.content += '\n';
       message.content += part["text"].get_ref<const std::string&>();
     }
-  }
-
-  bool too_long(const std::string& field, const std::string& tokens, std::int64_t context) {
-    errors_.add(field, "context_length_exceeded",
-                "has " + tokens + " tokens; the model's context of " + std::to_string(context) +
-                    " tokens leaves no room for an answer");
-    return false;
-  }
-
-  bool measure(JobSpec& spec) {
-    const std::string field = spec.request.messages.empty() ? "prompt" : "messages";
-    const std::int64_t context = spec.model->context_tokens();
-    const std::int64_t least = spec.model->prompt_tokens_least(spec.request);
-    if (least >= context) return too_long(field, "at least " + std::to_string(least), context);
-    const auto tokens = spec.model->count_prompt_tokens(spec.request);
-    if (!tokens) {
-      errors_.add(field, "invalid_value", tokens.error().message);
-      return false;
-    }
-    if (*tokens >= context) return too_long(field, std::to_string(*tokens), context);
-    spec.prompt_tokens = *tokens;
-    spec.request.parameters.max_tokens =
-        static_cast<int>(std::min<std::int64_t>(spec.request.parameters.max_tokens, context - *tokens));
-    spec.tokens_max = *tokens + spec.request.parameters.max_tokens;
-    return true;
   }
 
   const ModelCatalog& models_;

@@ -25,6 +25,7 @@ struct JobSpec {
   const ServedModel* model = nullptr;  // The catalog's.
   JobRequest request;
   Priority priority = Priority::kNormal;
+  Surface surface = Surface::kJob;
   std::string callback_url;
   std::string metadata_json;  // An object, or empty.
   std::int64_t expires_in_s = kExpiresInDefaultS;
