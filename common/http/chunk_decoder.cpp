@@ -31,16 +31,17 @@ ChunkDecoder::State ChunkDecoder::decode(std::string_view bytes, std::string& bo
       const std::size_t taken = static_cast<std::size_t>(std::min<std::uint64_t>(size_, bytes.size() - used));
       body.append(bytes.substr(used, taken));
       used += taken;
+      data_bytes_ += taken;
       size_ -= taken;
       if (size_ == 0) place_ = Place::kDataEnd;
       continue;
     }
     const State state = step(bytes[used++]);
     if (state != State::kMore) return state;
-    if (place_ == Place::kData && size_ > body_max_ - std::min<std::size_t>(body.size(), body_max_)) {
+    if (place_ == Place::kData && size_ > body_max_ - data_bytes_) {
       return bad(413, "body_too_large", "the request body is too large");
     }
-    if (++overhead_bytes_ > kOverheadBytesMax + 16 * body.size()) {
+    if (++overhead_bytes_ > kOverheadBytesMax + 16 * data_bytes_) {
       return bad(400, "bad_chunk", "the chunks are mostly framing");
     }
   }

@@ -22,8 +22,8 @@ class ChunkDecoder {
   // More than `body_max` bytes of data is 413.
   explicit ChunkDecoder(std::size_t body_max) : body_max_(body_max) {}
 
-  // Appends the data in `bytes` to `body`. `used` says how far it came: after kDone the rest belongs to the
-  // next request.
+  // Appends the data in `bytes` to `body`, from which the caller may take between two calls. `used` says how
+  // far it came: after kDone the rest belongs to the next request.
   State decode(std::string_view bytes, std::string& body, std::size_t& used);
   const Refusal& refusal() const { return refusal_; }  // After kBad.
 
@@ -51,6 +51,7 @@ class ChunkDecoder {
   State bad(int status, std::string_view code, std::string_view message);
 
   const std::size_t body_max_;
+  std::size_t data_bytes_ = 0;  // So far.
   Place place_ = Place::kSizeStart;
   std::uint64_t size_ = 0;  // Of the chunk; then what is left of it.
   int digits_ = 0;

@@ -33,12 +33,24 @@ void bind(config::Settings& settings, ServerConfig& config, const std::string& p
                 "Bodies held at one time, all requests together; more is 503")
       .range(1 << 20, std::size_t{1} << 40);
   settings
+      .add_size(name("streams-bytes-max"), config.streams_bytes_max,
+                "Bytes of streamed answers that wait for their clients, all together")
+      .range(1 << 20, std::size_t{1} << 40);
+  settings
       .add(name("header-timeout"), config.header_timeout,
            "From the first byte of a request to the end of its header")
       .range(10ms, 1h);
   settings.add(name("body-timeout"), config.body_timeout, "From the end of the header to the end of the body")
       .range(10ms, 24h);
+  settings
+      .add_size(name("upload-bytes-per-second-min"), config.upload_bytes_per_second_min,
+                "Slower bodies that are taken in pieces end after the body timeout")
+      .range(1, 1 << 30);
   settings.add(name("write-timeout"), config.write_timeout, "For an answer; plus 1 s for each 64 KiB of it")
+      .range(10ms, 1h);
+  settings
+      .add(name("stream-heartbeat"), config.stream_heartbeat,
+           "A stream that is silent for so long says that it lives")
       .range(10ms, 1h);
   settings.add(name("idle-timeout"), config.idle_timeout, "Between requests; longer than the proxy's own")
       .range(10ms, 24h);

@@ -27,12 +27,21 @@ struct ServerConfig {
   // Bodies held at one time, all connections together; a request that would need more is 503.
   std::size_t bodies_bytes_max = 256 * 1024 * 1024;
 
+  // Bytes of streamed answers that wait for their clients, all connections together. Beyond it each stream
+  // may keep one piece only.
+  std::size_t streams_bytes_max = 256 * 1024 * 1024;
+
   std::chrono::milliseconds header_timeout{
       10'000};  // From the first byte of a request to the end of its header.
-  std::chrono::milliseconds body_timeout{60'000};   // From the end of the header to the end of the body.
+  // From the end of the header to the end of the body. Of a body that is taken in pieces: for the next piece;
+  // what came faster than the least rate is saved up, to no more than this.
+  std::chrono::milliseconds body_timeout{60'000};
+  std::size_t upload_bytes_per_second_min = 4096;
   std::chrono::milliseconds write_timeout{30'000};  // Longest wait for the client to take more of the answer.
-  std::chrono::milliseconds idle_timeout{75'000};   // Between requests. Longer than a proxy's own (60 s).
-  std::chrono::milliseconds stop_grace{10'000};     // Running requests get this long at stop.
+  std::chrono::milliseconds stream_heartbeat{
+      15'000};                                     // A stream that is silent for so long says that it lives.
+  std::chrono::milliseconds idle_timeout{75'000};  // Between requests. Longer than a proxy's own (60 s).
+  std::chrono::milliseconds stop_grace{10'000};    // Running requests get this long at stop.
 
   int connections_max = 10'000;
   int connections_per_address_max = 8'000;

@@ -1,13 +1,13 @@
 #include "common/http/connection.h"
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
 
 #include "common/http/error_response.h"
+#include "common/http/exchange.h"
 
 namespace sluice::http {
 
@@ -20,87 +20,12 @@ constexpr std::size_t kReadAheadBytes = 64 * 1024;
 constexpr int kReadsAtOnce = 16;  // Then the other connections of this thread have their turn.
 constexpr std::size_t kLingerBytesMax = 64 * 1024 * 1024;
 constexpr std::chrono::seconds kLingerTime{2};
-constexpr std::size_t kBytesPerSecondMin = 64 * 1024;  // What a slow reader's time grows with.
-
-std::string_view status_class(int status) {
-  constexpr std::array<std::string_view, 6> kClasses{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"};
-  return kClasses[static_cast<std::size_t>(status / 100) % kClasses.size()];
-}
-
-std::string_view type_of_status(int status) {
-  if (status == 404) return error_type::kNotFound;
-  if (status == 503) return error_type::kUnavailable;
-  return status >= 500 ? error_type::kServer : error_type::kInvalidRequest;
-}
 
 std::string_view media_type(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
   while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
   return type;
 }
-
-}  // namespace
-
-// One request, and where its answer goes. Outlives the connection if a handler holds on to it.
-struct Connection::Exchange final : public Responder::Sink {
-  explicit Exchange(std::shared_ptr<Connection> owner) : connection(std::move(owner)) {}
-
-  void answer(Response response) override {
-    MutexLock lock(mutex);
-    if (!connection) return;
-    // Under the lock: once the connection is detached nothing more is put onto its strand, which may then go.
-    asio::post(connection->socket_.get_executor(),
-               [held = connection, this, response = std::move(response)]() mutable {
-                 held->on_answer(this, std::move(response));
-               });
-  }
-  void detach() {
-    std::shared_ptr<Connection> gone;  // Let go after the lock.
-    MutexLock lock(mutex);
-    gone.swap(connection);
-  }
-  Responder make_responder() {
-    Responder responder(self.lock());
-    bool cancel = false;
-    bool no_more = false;
-    {
-      MutexLock lock(mutex);
-      canceller = responder.canceller();
-      cancel = left;
-      no_more = gone;
-    }
-    if (cancel) responder.canceller().cancel(no_more);
-    return responder;
-  }
-  // `no_more`: the connection is gone; else the client has only ended its side.
-  void client_left(bool no_more) {
-    Responder::Canceller running;
-    {
-      MutexLock lock(mutex);
-      left = true;
-      gone = gone || no_more;
-      running = canceller;
-    }
-    running.cancel(no_more);
-  }
-
-  // Written before the request leaves the strand, read only from then on.
-  std::weak_ptr<Exchange> self;
-  Request request;  // The handler's, once it runs.
-  Framing framing;
-  Router::Match match;
-  std::string request_id;
-  Method method = Method::kGet;
-  std::uint64_t body_bytes = 0;
-
-  Mutex mutex;
-  std::shared_ptr<Connection> connection GUARDED_BY(mutex);
-  Responder::Canceller canceller GUARDED_BY(mutex);
-  bool left GUARDED_BY(mutex) = false;
-  bool gone GUARDED_BY(mutex) = false;
-};
-
-namespace {
 
 // Authentication and admission. Must not throw, but a defect there must cost one request only.
 std::optional<Response> pass_gate(const Route& route, RequestHead& head) {
@@ -177,7 +102,10 @@ void Connection::stop() {
 }
 
 void Connection::abort() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->close(); });
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->aborting_ = true;
+    self->close();
+  });
 }
 
 void Connection::turn_away() {
@@ -227,6 +155,7 @@ void Connection::on_input(error_code fault) {
 // answer.
 void Connection::on_end_of_input() {
   input_ended_ = true;
+  if (state_ == State::kStream) return exchange_->client_left(false);
   if (state_ != State::kHandler && state_ != State::kGate) return;
   core_->metrics.clients_left.add();
   exchange_->client_left(false);
@@ -242,7 +171,9 @@ void Connection::advance() {
       if (input_ended_ || lingered_bytes_ > kLingerBytesMax) return close();
       return wait_for_input();
     case State::kGate:
+    case State::kPiece:
     case State::kHandler:
+    case State::kStream:
       return wait_for_input();
     case State::kWrite:
     case State::kClosed:
@@ -287,6 +218,7 @@ void Connection::read_header() {
 }
 
 void Connection::read_body() {
+  if (sink_) return read_piece();
   Request& request = exchange_->request;
   bool done = false;
   if (chunks_) {
@@ -373,7 +305,7 @@ void Connection::run_gate() {
   submit([self = shared_from_this(), exchange = exchange_, &route] {
     std::optional<Response> refusal = pass_gate(route, exchange->request);
     Refusal ignored;
-    if (!refusal && !exchange->request.has_body && route.handler_on == RunOn::kStage &&
+    if (!refusal && !exchange->request.has_body && !route.open_body && route.handler_on == RunOn::kStage &&
         body_allowed(route, exchange->request, ignored)) {
       // Nothing to read, so go on here and save two changes of thread.
       return call_handler(route, std::move(exchange->request), exchange->make_responder());
@@ -390,6 +322,7 @@ void Connection::after_gate(std::optional<Response> refusal) {
   Refusal not_allowed;
   if (!body_allowed(*exchange_->match.route, exchange_->request, not_allowed))
     return refuse(std::move(not_allowed));
+  if (exchange_->match.route->open_body) return open_sink();
   if (!exchange_->request.has_body) return run_handler();
   begin_body();
 }
@@ -428,120 +361,6 @@ void Connection::submit(std::function<void()> task) {
   refuse_busy("handlers_busy", "the server is busy; try again");
 }
 
-// --- Answers.
-
-void Connection::refuse(Refusal refusal, std::string_view allow) {
-  refusal_code_ = refusal.code;
-  core_->metrics.refused.with({refusal.code}).add();
-  Response response =
-      error_response(refusal.status, type_of_status(refusal.status), refusal.code, refusal.message);
-  if (!allow.empty()) response.headers.add("Allow", std::string(allow));
-  respond(std::move(response));
-}
-
-void Connection::refuse_busy(std::string_view code, std::string_view message) {
-  refusal_code_ = code;
-  core_->metrics.refused.with({code}).add();
-  respond(busy_response(503, code, message, 1));
-}
-
-void Connection::on_answer(const Exchange* from, Response response) {
-  if (exchange_.get() != from || (state_ != State::kHandler && state_ != State::kGate)) return;
-  respond(std::move(response));
-}
-
-void Connection::respond(Response response) {
-  if (response.status < 200 || response.status > 599) {
-    response = error_response(500, error_type::kServer, "internal_error", "the answer has no valid status");
-  }
-  const bool keep_alive = exchange_ && exchange_->framing.keep_alive && !broken_ && !response.close &&
-                          !stopping() && requests_ + 1 < core_->config.requests_per_connection_max &&
-                          !(input_ended_ && input_.empty());
-  state_ = State::kWrite;
-  clear_deadline();
-  core_->release_body(std::exchange(body_reserved_, 0));
-  status_ = response.status;
-  close_after_ = !keep_alive;
-  written_ = 0;
-  out_head_.clear();
-  const ResponseHead head{
-      .close = close_after_,
-      .request_id = exchange_ ? std::string_view(exchange_->request_id) : std::string_view(),
-      .now = core_->clock.wall_now()};
-  const int left_out = append_response_head(response, head, out_head_);
-  if (left_out > 0) core_->metrics.response_fields_left_out.add(left_out);
-  out_body_ = std::move(response.body);
-  const bool bodiless = status_ == 204 || status_ == 304 || (exchange_ && exchange_->method == Method::kHead);
-  if (bodiless) out_body_.clear();
-  write_some();
-}
-
-void Connection::write_some() {
-  if (state_ != State::kWrite) return;
-  const std::size_t size = out_head_.size() + out_body_.size();
-  while (written_ < size) {
-    const std::size_t of_head = std::min(written_, out_head_.size());
-    const std::size_t of_body = written_ - of_head;
-    const std::array<asio::const_buffer, 2> rest{
-        asio::buffer(out_head_.data() + of_head, out_head_.size() - of_head),
-        asio::buffer(out_body_.data() + of_body, out_body_.size() - of_body)};
-    error_code fault;
-    written_ += socket_.write_some(rest, fault);
-    if (fault == asio::error::would_block || fault == asio::error::try_again) {
-      if (!has_deadline_) {
-        set_deadline(core_->config.write_timeout + std::chrono::seconds(size / kBytesPerSecondMin));
-      }
-      socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code broken) {
-        if (self->state_ != State::kWrite) return;
-        if (broken) return self->close();
-        self->write_some();
-      });
-      return;
-    }
-    if (fault) return close();
-  }
-  finish_response();
-}
-
-void Connection::finish_response() {
-  record();
-  ++requests_;
-  if (exchange_) exchange_->detach();
-  exchange_.reset();
-  chunks_.reset();
-  timing_ = false;
-  phase_timed_ = false;
-  refusal_code_ = {};
-  out_body_ = std::string();
-  if (close_after_) return linger();
-  state_ = State::kHead;
-  set_deadline(core_->config.idle_timeout);
-  if (input_.empty()) return advance();
-  // Not from here: a thousand requests in one piece must not become a stack a thousand calls deep.
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->advance(); });
-}
-
-void Connection::record() {
-  const bool known = exchange_ && exchange_->match.route != nullptr;
-  const std::string_view pattern = known ? std::string_view(*exchange_->match.pattern) : "-";
-  const std::string_view method = exchange_ ? method_name(exchange_->method) : "-";
-  const Duration duration = timing_ ? core_->clock.steady_now() - started_ : Duration::zero();
-  core_->metrics.requests.with({pattern, method, status_class(status_)}).add();
-  core_->metrics.seconds.with({pattern}).observe(std::chrono::duration<double>(duration).count());
-  if (!core_->access_log) return;
-  AccessRecord record;
-  record.request_id = exchange_ ? std::string_view(exchange_->request_id) : std::string_view();
-  record.method = method;
-  record.pattern = pattern;
-  record.status = status_;
-  record.code = refusal_code_;
-  record.duration = duration;
-  record.bytes_in = exchange_ ? exchange_->body_bytes : 0;
-  record.bytes_out = out_body_.size();
-  record.peer_address = peer_;
-  core_->access_log(record);
-}
-
 // --- Time and end.
 
 void Connection::set_deadline(std::chrono::nanoseconds from_now) {
@@ -549,6 +368,10 @@ void Connection::set_deadline(std::chrono::nanoseconds from_now) {
   deadline_ = std::chrono::steady_clock::now() + from_now;
   // A timer that fires too early looks at the deadline again, so most requests never touch it.
   if (!timer_armed_ || deadline_ < timer_at_) arm_timer();
+}
+
+std::chrono::nanoseconds Connection::until_deadline() const {
+  return deadline_ - std::chrono::steady_clock::now();
 }
 
 void Connection::arm_timer() {
@@ -571,6 +394,7 @@ void Connection::on_timer() {
     return refuse({408, "header_timeout", "the request header took too long"});
   }
   if (state_ == State::kBody) return refuse({408, "body_timeout", "the request body took too long"});
+  if (state_ == State::kStream) return on_stream_timer();
   if (state_ == State::kWrite) core_->metrics.refused.with({"write_timeout"}).add();
   close();
 }
@@ -589,15 +413,23 @@ void Connection::linger() {
 void Connection::close() {
   if (state_ == State::kClosed) return;
   const bool unanswered = state_ == State::kHandler || state_ == State::kGate;
+  const bool cut = state_ == State::kStream;
+  if (cut) {
+    if (refusal_code_.empty()) refusal_code_ = aborting_ ? "stopped" : "client_left";
+    core_->metrics.streams_cut.with({refusal_code_}).add();
+    record();
+    drop_stream();
+  }
   state_ = State::kClosed;
   has_deadline_ = false;
   timer_.cancel();
   error_code fault;
   socket_.close(fault);
   core_->release_body(std::exchange(body_reserved_, 0));
+  let_go(std::move(sink_));
   if (exchange_) {
     if (unanswered && !input_ended_) core_->metrics.clients_left.add();
-    if (unanswered) exchange_->client_left(true);
+    if (unanswered || cut) exchange_->client_left(true);
     exchange_->detach();
     exchange_.reset();
   }

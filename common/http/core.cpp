@@ -24,7 +24,12 @@ ServerMetrics::ServerMetrics(metrics::Registry& registry)
       response_fields_left_out(registry.counter("sluice_http_response_fields_left_out_total",
                                                 "Header fields of answers that held a forbidden byte")),
       handler_queue(registry.gauge("sluice_http_handler_queue", "Requests that wait for a handler thread")),
-      body_bytes(registry.gauge("sluice_http_body_bytes", "Bytes of request bodies held, or about to be")) {}
+      body_bytes(registry.gauge("sluice_http_body_bytes", "Bytes of request bodies held, or about to be")),
+      streams(registry.gauge("sluice_http_streams", "Answers that go out in pieces now")),
+      stream_bytes(
+          registry.gauge("sluice_http_stream_bytes", "Bytes of such answers that wait for their clients")),
+      streams_cut(registry.counter_family("sluice_http_streams_cut_total",
+                                          "Streams that did not reach their end, by reason", {"reason"})) {}
 
 const char* ConnectionBook::admit(Connection* connection, const std::string& address_key) {
   MutexLock lock(mutex_);

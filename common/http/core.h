@@ -17,6 +17,7 @@
 #include "common/http/router.h"
 #include "common/http/server.h"
 #include "common/http/stage.h"
+#include "common/http/stream_queue.h"
 #include "common/metrics/metrics.h"
 
 namespace sluice::http {
@@ -35,6 +36,9 @@ struct ServerMetrics {
   metrics::Counter response_fields_left_out;
   metrics::Gauge handler_queue;
   metrics::Gauge body_bytes;
+  metrics::Gauge streams;
+  metrics::Gauge stream_bytes;
+  metrics::CounterFamily streams_cut;  // reason
 };
 
 // Counts connections, all and by address. Safe for concurrent use.
@@ -79,6 +83,7 @@ struct Core {
   Stage stage;
   ConnectionBook book;
   std::atomic<bool> stopping{false};
+  const StreamQueue::Total stream_bytes = std::make_shared<std::atomic<std::size_t>>(0);
 
   std::string next_request_id();
   // Room for `bytes` of bodies, or false if all bodies together would be too large.

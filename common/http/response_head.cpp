@@ -53,7 +53,8 @@ int append_response_head(const Response& response, const ResponseHead& head, std
   out.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ");
   out.append(status_reason(response.status)).append("\r\nDate: ").append(http_date(head.now));
   if (response.status != 204 && response.status != 304) {
-    out.append("\r\nContent-Length: ").append(std::to_string(response.body.size()));
+    if (head.content_length) out.append("\r\nContent-Length: ").append(std::to_string(*head.content_length));
+    if (head.chunked) out.append("\r\nTransfer-Encoding: chunked");
   }
   if (!head.request_id.empty()) out.append("\r\nX-Request-Id: ").append(head.request_id);
   for (const Headers::Field& field : response.headers) {

@@ -54,7 +54,7 @@ Router& Router::operator=(Router&&) noexcept = default;
 
 void Router::add(Method method, std::string pattern, Route route) {
   SLUICE_CHECK(pattern.starts_with('/'));
-  SLUICE_CHECK(route.handler != nullptr);
+  SLUICE_CHECK((route.handler != nullptr) != (route.open_body != nullptr));
   Node* node = root_.get();
   std::vector<std::string> names;
   for (std::string_view rest = pattern; !rest.empty();) {

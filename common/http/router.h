@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/http/body_sink.h"
 #include "common/http/message.h"
 #include "common/http/responder.h"
 
@@ -43,6 +44,7 @@ struct Route {
   Authenticate authenticate;  // Optional. Runs first.
   Admit admit;                // Optional. Runs second.
   Handler handler;
+  OpenBody open_body;  // Instead of `handler`, for bodies that are taken in pieces. Always on the stage.
   RunOn gate_on = RunOn::kStage;     // authenticate and admit.
   RunOn handler_on = RunOn::kStage;  // handler.
 };

@@ -61,6 +61,7 @@ class Server::Impl {
         gauges_hook_(registry.on_expose([core = core_.get()] {
           core->metrics.handler_queue.set(static_cast<double>(core->stage.waiting()));
           core->metrics.body_bytes.set(static_cast<double>(core->body_bytes()));
+          core->metrics.stream_bytes.set(static_cast<double>(core->stream_bytes->load()));
         })) {}
 
   Status start() {

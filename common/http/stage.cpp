@@ -30,6 +30,16 @@ bool Stage::submit(std::function<void()> task) {
   return true;
 }
 
+bool Stage::resume(std::function<void()> task) {
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return false;
+    tasks_.push_back(std::move(task));
+  }
+  filled_.notify_one();
+  return true;
+}
+
 std::size_t Stage::waiting() const {
   MutexLock lock(mutex_);
   return tasks_.size();

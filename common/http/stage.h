@@ -27,6 +27,8 @@ class Stage {
   void start();
   // False: too many tasks wait, or the stage is stopped; `task` is then dropped. Tasks must not throw.
   [[nodiscard]] bool submit(std::function<void()> task);
+  // The same however many wait: goes on with work that was let in before, whose number is bounded elsewhere.
+  [[nodiscard]] bool resume(std::function<void()> task);
   void stop();
   std::size_t waiting() const;
 

@@ -64,6 +64,19 @@ bool RawClient::send(std::string_view bytes) {
   return true;
 }
 
+std::size_t RawClient::send_until_blocked(std::string_view bytes) {
+  constexpr int kBlockedMs = 100;
+  std::size_t all = 0;
+  while (all < bytes.size()) {
+    pollfd wait{.fd = fd_, .events = POLLOUT, .revents = 0};
+    if (::poll(&wait, 1, kBlockedMs) != 1) break;
+    const ssize_t sent = ::send(fd_, bytes.data() + all, bytes.size() - all, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent <= 0) break;
+    all += static_cast<std::size_t>(sent);
+  }
+  return all;
+}
+
 bool RawClient::fill() {
   if (ended_ || fd_ < 0) return false;
   pollfd wait{.fd = fd_, .events = POLLIN, .revents = 0};
@@ -72,6 +85,7 @@ bool RawClient::fill() {
   const ssize_t got = ::recv(fd_, piece.data(), piece.size(), 0);
   if (got <= 0) {
     ended_ = true;
+    reset_ = got < 0 && errno == ECONNRESET;
     return false;
   }
   buffer_.append(piece.data(), static_cast<std::size_t>(got));
@@ -113,15 +127,46 @@ std::optional<RawResponse> RawClient::receive(bool to_head) {
     line = line_end + 2;
   }
   buffer_.erase(0, end + 4);
+  if (to_head) return response;
+  if (response.headers.contains("transfer-encoding")) {
+    for (;;) {
+      const auto chunk = receive_chunk();
+      if (!chunk) return std::nullopt;
+      if (chunk->empty()) return response;
+      response.body += *chunk;
+    }
+  }
   const auto length = response.headers.find("content-length");
-  if (to_head || length == response.headers.end()) return response;
-  const std::size_t size = std::stoul(length->second);
-  while (buffer_.size() < size) {
+  if (length == response.headers.end()) return response;
+  if (!take(std::stoul(length->second), response.body)) return std::nullopt;
+  return response;
+}
+
+std::optional<std::string> RawClient::receive_chunk() {
+  std::size_t end = 0;
+  while ((end = buffer_.find("\r\n")) == std::string::npos) {
     if (!fill()) return std::nullopt;
   }
-  response.body = buffer_.substr(0, size);
+  const std::size_t size = std::stoul(buffer_.substr(0, end), nullptr, 16);
+  buffer_.erase(0, end + 2);
+  std::string data;
+  if (!take(size, data) || !receive_text("\r\n")) return std::nullopt;
+  return data;
+}
+
+std::optional<std::string> RawClient::receive_bytes(std::size_t size) {
+  std::string bytes;
+  if (!take(size, bytes)) return std::nullopt;
+  return bytes;
+}
+
+bool RawClient::take(std::size_t size, std::string& out) {
+  while (buffer_.size() < size) {
+    if (!fill()) return false;
+  }
+  out = buffer_.substr(0, size);
   buffer_.erase(0, size);
-  return response;
+  return true;
 }
 
 }  // namespace sluice::http

@@ -13,8 +13,10 @@ TEST(ResponseHead, LooksAsItShould) {
   Response response = Response::json(202, "{}");
   response.headers.add("Location", "/v1/jobs/x");
   std::string out;
-  EXPECT_EQ(append_response_head(response, {.close = true, .request_id = "req_1", .now = at(784111777)}, out),
-            0);
+  EXPECT_EQ(
+      append_response_head(
+          response, {.close = true, .request_id = "req_1", .now = at(784111777), .content_length = 2}, out),
+      0);
   EXPECT_EQ(out,
             "HTTP/1.1 202 Accepted\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: "
             "2\r\nX-Request-Id: req_1\r\n"
@@ -23,6 +25,10 @@ TEST(ResponseHead, LooksAsItShould) {
 
 TEST(ResponseHead, AnswersWithoutABodyHaveNoLength) {
   std::string out;
+  append_response_head(Response::empty(200), {.now = at(0), .chunked = true}, out);
+  EXPECT_EQ(out,
+            "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nTransfer-Encoding: chunked\r\n\r\n");
+  out.clear();
   append_response_head(Response::empty(204), {.now = at(0)}, out);
   EXPECT_EQ(out, "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n");
 }
@@ -33,7 +39,7 @@ TEST(ResponseHead, NoFieldCanAddALine) {
     response.headers.add("X-Value", bad);
     response.headers.add(bad, "value");
     std::string out;
-    EXPECT_EQ(append_response_head(response, {.now = at(0)}, out), 2) << bad;
+    EXPECT_EQ(append_response_head(response, {.now = at(0), .content_length = 0}, out), 2) << bad;
     EXPECT_EQ(out, "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n");
   }
 }

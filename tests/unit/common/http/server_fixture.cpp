@@ -1,5 +1,6 @@
 #include "server_fixture.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace sluice::http {
@@ -30,6 +31,10 @@ ServerFixture::ServerFixture() {
 
 ServerFixture::~ServerFixture() {
   finish_waits();
+  {
+    std::lock_guard lock(streams_mutex_);
+    streams_.clear();
+  }
   if (server_) server_->stop();
 }
 
@@ -85,6 +90,36 @@ void ServerFixture::start() {
     }
     waiting_.raise();
   });
+  const auto open = [this](std::optional<ResponseStream> opened) {
+    ASSERT_TRUE(opened);
+    opened->on_disconnect([this] { left_.raise(); });
+    {
+      std::lock_guard lock(streams_mutex_);
+      streams_.push_back(std::make_unique<ResponseStream>(std::move(*opened)));
+    }
+    streaming_.raise();
+  };
+  simple(Method::kGet, "/stream", [this, open](Request, Responder responder) {
+    open(responder.stream(Response::text(200, ""), {.queue_bytes_max = stream_queue_bytes_}));
+  });
+  simple(Method::kGet, "/events", [open](Request, Responder responder) { open(open_sse(responder)); });
+  simple(Method::kGet, "/sized", [open](Request, Responder responder) {
+    open(responder.stream(Response::text(200, ""), {.content_length = 10}));
+  });
+  simple(Method::kGet, "/pull", [this](Request request, Responder responder) {
+    const auto left = std::make_shared<std::size_t>(kPulledBytes);
+    responder.send_from(
+        Response::text(200, ""),
+        [this, left,
+         fails = request.query_value("fails").has_value()](std::size_t wanted) -> Result<std::string> {
+          if (fails && ++pulled_ > 3) return fail(ErrorCode::kUnavailable, "down");
+          ++pulled_;
+          const std::size_t size = std::min(wanted, *left);
+          *left -= size;
+          return std::string(size, 'p');
+        },
+        request.query_value("sized") ? std::optional<std::uint64_t>(kPulledBytes) : std::nullopt);
+  });
   {
     Route route = counted(echo, 1000);
     route.content_type = "application/json";
@@ -114,6 +149,7 @@ void ServerFixture::start() {
     };
     router.add(Method::kGet, "/refused", std::move(route));
   }
+  add_routes(router);
   add_service_endpoints(router, registry_,
                         {{"good", [] { return Status{}; }},
                          {"optional", [] { return Status(fail(ErrorCode::kUnavailable, "down")); }, false}});
@@ -131,6 +167,12 @@ RawResponse ServerFixture::ask(const std::string& bytes) {
   RawClient client = connect();
   client.send(bytes);
   return client.receive().value_or(RawResponse{});
+}
+
+ResponseStream& ServerFixture::stream(int index) {
+  EXPECT_TRUE(streaming_.wait_for(index + 1));
+  std::lock_guard lock(streams_mutex_);
+  return *streams_.at(static_cast<std::size_t>(index));
 }
 
 double ServerFixture::metric(const std::string& line_start) {
