@@ -96,6 +96,33 @@ void bind_loops(config::Settings& settings, ProducerConfig& config) {
   });
 }
 
+void bind_files(config::Settings& settings, ProducerConfig& config) {
+  settings
+      .add_size("file-bytes-max", config.files.upload.bytes_max,
+                "Largest file that may be uploaded; it lies in the database, in chunks of 1 MiB")
+      .range(1, std::size_t{8} << 30);
+  settings
+      .add("file-batch-lines-max", config.files.upload.batch_lines_max,
+           "Lines that a file for a batch may have; blank ones don't count")
+      .range(1, 10'000'000);
+  settings
+      .add("files-uploads-max", config.files.uploads_max,
+           "Uploads at a time, each of which may hold 3 MiB; more are refused")
+      .range(1, 10'000);
+  settings
+      .add("files-uploads-of-tenant-max", config.files.uploads_of_tenant_max,
+           "The same of one tenant, so that none takes all")
+      .range(1, 10'000);
+  settings
+      .add("files-unfinished-after", config.file_rules.unfinished_after,
+           "An unfinished upload that was silent for this long is swept")
+      .range(seconds(1), seconds(30 * 86'400));
+  settings
+      .add("files-sweep-every", config.file_sweeper.look_every,
+           "How often to look for files whose chunks can be taken away")
+      .range(milliseconds(10), hours(1));
+}
+
 }  // namespace
 
 void bind(config::Settings& settings, ProducerConfig& config) {
@@ -127,6 +154,7 @@ void bind(config::Settings& settings, ProducerConfig& config) {
   });
   bind_intake(settings, config);
   bind_loops(settings, config);
+  bind_files(settings, config);
   bind(settings, config.rules);
   bind(settings, config.mysql);
   bind(settings, config.rabbitmq);

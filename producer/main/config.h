@@ -10,6 +10,7 @@
 #include "common/rabbitmq/config.h"
 #include "common/redis/redis.h"
 #include "common/store/job_store.h"
+#include "common/store/mysql_file_store.h"
 #include "common/store/operation_store.h"
 #include "producer/api/admission.h"
 #include "producer/api/authenticator.h"
@@ -21,6 +22,8 @@
 #include "producer/dispatch/relay.h"
 #include "producer/dispatch/rescuer.h"
 #include "producer/dispatch/shard_owner.h"
+#include "producer/files/file_api.h"
+#include "producer/files/file_sweeper.h"
 #include "producer/submit/coalescer.h"
 #include "producer/wait/waiters.h"
 
@@ -51,6 +54,9 @@ struct ProducerConfig {
   OperationRunnerConfig operation_runner;
   DeadMirrorConfig dead_mirror;
   ShardOwnerConfig shards;
+  FileRules file_rules;
+  FileApiConfig files;
+  FileSweeperConfig file_sweeper;
   WaitConfig wait;
 };
 

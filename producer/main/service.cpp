@@ -18,6 +18,7 @@
 #include "common/store/mysql_dead_letter_mirror.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
+#include "common/store/mysql_file_store.h"
 #include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_key_store.h"
@@ -29,6 +30,8 @@
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/dispatch/rabbit_dead_queue.h"
+#include "producer/files/file_api.h"
+#include "producer/files/file_sweeper.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
 #include "producer/wait/hot_jobs.h"
@@ -79,6 +82,7 @@ class RealService final : public Service {
         mirrored_letters_(mysql_),
         fleet_(mysql_, ids_),
         keys_(mysql_, ids_),
+        files_(mysql_, config_.file_rules),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
         control_(config_.rabbitmq, clock),
         broker_(publisher_, control_),
@@ -106,6 +110,9 @@ class RealService final : public Service {
                                                        rng, log_);
             },
             [this] { return shards_.owned(); }, config_.dead_mirror, clock, log_, metrics_.loops),
+        file_sweeper_(
+            files_, [this] { return shards_.owned(); }, config_.file_sweeper, clock, log_, metrics_.files,
+            metrics_.loops),
         final_events_(
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
@@ -128,6 +135,7 @@ class RealService final : public Service {
                    config_.api.call_timeout),
         webhook_api_({endpoints_, deliveries_, authenticator_, ids_, clock, rng}, config_.webhooks),
         webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
+        file_api_({files_, authenticator_, ids_, clock}, config_.files, metrics_.files),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -141,6 +149,7 @@ class RealService final : public Service {
     rescuer_.start();
     operation_runner_.start();
     dead_mirror_.start();
+    file_sweeper_.start();
     waiters_.start();
     coalescer_.start();
     queued_meter_.start();
@@ -167,6 +176,7 @@ class RealService final : public Service {
     rescuer_.stop();
     operation_runner_.stop();
     dead_mirror_.stop();
+    file_sweeper_.stop();
     dispatcher_.stop();  // After the last commit: publishes what it was handed.
     shards_.stop();      // After the loops that ran under the leases.
     final_events_.stop();
@@ -188,6 +198,7 @@ class RealService final : public Service {
     fleet_api_.add_routes(router);
     webhook_api_.add_routes(router);
     webhook_delivery_api_.add_routes(router);
+    file_api_.add_routes(router);
     const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
     std::vector<http::ReadyCheck> checks;
     checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
@@ -229,6 +240,7 @@ class RealService final : public Service {
   MysqlDeadLetterMirror mirrored_letters_;
   MysqlFleetStore fleet_;
   MysqlKeyStore keys_;
+  MysqlFileStore files_;
   Publisher publisher_;
   BrokerControl control_;
   RabbitBroker broker_;
@@ -241,6 +253,7 @@ class RealService final : public Service {
   Rescuer rescuer_;
   OperationRunner operation_runner_;
   DeadMirror dead_mirror_;
+  FileSweeper file_sweeper_;
   FinalEvents final_events_;
   SubmitCoalescer coalescer_;
   Admission admission_;
@@ -251,6 +264,7 @@ class RealService final : public Service {
   FleetApi fleet_api_;
   WebhookApi webhook_api_;
   WebhookDeliveryApi webhook_delivery_api_;
+  FileApi file_api_;
   http::Server http_;
   bool stopped_ = false;
 };

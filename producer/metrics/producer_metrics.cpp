@@ -54,6 +54,19 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   for (const char* loop : {"relay", "rescuer"}) m.loops.loop_failures.with({loop}).add(0);
 
   m.wait.waiters = r.gauge("sluice_producer_waiters", "Requests that wait for a job to end");
+  m.files.uploads =
+      r.counter_family("sluice_producer_uploads_total", "Uploads of files that are over", {"outcome"});
+  m.files.upload_refusals =
+      r.counter_family("sluice_producer_upload_refusals_total", "Uploads that were refused", {"reason"});
+  m.files.upload_bytes = r.counter("sluice_producer_upload_bytes_total", "Bytes of uploads' bodies");
+  m.files.uploads_running = r.gauge("sluice_producer_uploads_running", "Uploads of files that are under way");
+  m.files.content_bytes =
+      r.counter("sluice_producer_file_content_bytes_total", "Bytes of files read for clients");
+  m.files.lapsed =
+      r.counter_family("sluice_producer_files_lapsed_total", "Files given up by the sweep", {"why"});
+  m.files.swept = r.counter("sluice_producer_files_swept_total", "Files whose last chunk was taken away");
+  m.files.chunks_swept = r.counter("sluice_producer_file_chunks_swept_total", "Chunks of files taken away");
+
   m.wait.resolved = r.counter_family("sluice_producer_waits_total", "Waits that are over", {"by"});
   return m;
 }

@@ -48,12 +48,24 @@ struct WaitMetrics {
   metrics::CounterFamily resolved;  // by: event, poll, read, timeout, left, stop
 };
 
+struct FileMetrics {
+  metrics::CounterFamily uploads;          // outcome: stored, refused, aborted
+  metrics::CounterFamily upload_refusals;  // reason
+  metrics::Counter upload_bytes;
+  metrics::Gauge uploads_running;
+  metrics::Counter content_bytes;
+  metrics::CounterFamily lapsed;  // why: unfinished, expired
+  metrics::Counter swept;
+  metrics::Counter chunks_swept;
+};
+
 struct ProducerMetrics {
   ApiMetrics api;
   SubmitMetrics submit;
   DispatchMetrics dispatch;
   LoopMetrics loops;
   WaitMetrics wait;
+  FileMetrics files;
 };
 
 // `region` is where this producer runs.

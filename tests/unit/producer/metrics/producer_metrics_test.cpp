@@ -35,6 +35,9 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.loops.letters_moved.with({"redriven"});
   m.loops.loop_failures.with({"relay"});
   m.wait.resolved.with({"event"});
+  m.files.uploads.with({"stored"});
+  m.files.upload_refusals.with({"x"});
+  m.files.lapsed.with({"expired"});
   const std::set<std::string> exported = matches(registry.expose(), std::regex("# TYPE (sluice_[a-z_]+) "));
 
   std::ifstream file(SLUICE_SOURCE_DIR "/docs/metrics.md");
