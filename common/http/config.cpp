@@ -10,6 +10,9 @@ void bind(config::Settings& settings, ServerConfig& config, const std::string& p
   settings.add(name("address"), config.address,
                "Numeric address to listen on; 0.0.0.0 or :: for every interface");
   settings.add(name("port"), config.port, "Port to listen on; 0 picks a free one");
+  settings.add(name("tls-cert"), config.tls_cert,
+               "PEM file of the certificate and its chain; with the key: TLS 1.2 or newer only");
+  settings.add(name("tls-key"), config.tls_key, "PEM file of the certificate's key, without a passphrase");
   settings
       .add(name("io-threads"), config.io_threads,
            "Threads that read and write; one for each core that may serve HTTP")

@@ -15,9 +15,12 @@ namespace sluice::http {
 struct ServerConfig {
   std::string address = "127.0.0.1";  // Numeric; "0.0.0.0" or "::" for every interface.
   std::uint16_t port = 8080;          // 0 picks a free one.
-  int io_threads = 2;                 // They never block: one for each core that may serve HTTP.
-  int handler_threads = 8;            // They may block: how many requests work at the same time.
-  int handler_queue_max = 4096;       // Requests that wait for a handler thread; more are 503.
+  // PEM files: the certificate with its chain, and its key. Both set: TLS 1.2 and newer, and nothing else.
+  std::string tls_cert;
+  std::string tls_key;
+  int io_threads = 2;            // They never block: one for each core that may serve HTTP.
+  int handler_threads = 8;       // They may block: how many requests work at the same time.
+  int handler_queue_max = 4096;  // Requests that wait for a handler thread; more are 503.
   int listen_backlog = 4096;
 
   std::size_t header_bytes_max = 16 * 1024;  // Request line and fields; more is 431.

@@ -76,33 +76,41 @@ bool body_allowed(const Route& route, const RequestHead& head, Refusal& refusal)
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Core> core, Socket socket, std::string peer, std::string address_key)
+Connection::Connection(std::shared_ptr<Core> core, Wire::Socket socket, SSL_CTX* tls, std::string peer,
+                       std::string address_key)
     : core_(std::move(core)),
-      socket_(std::move(socket)),
+      wire_(std::move(socket), tls),
       peer_(std::move(peer)),
       address_key_(std::move(address_key)),
       input_(std::max(kReadAheadBytes, core_->config.header_bytes_max)),
       scan_(core_->header_limits),
-      timer_(socket_.get_executor()) {}
+      timer_(wire_.get_executor()) {}
 
 Connection::~Connection() = default;
 
 void Connection::start() {
-  asio::dispatch(socket_.get_executor(), [self = shared_from_this()] {
-    self->set_deadline(self->core_->config.idle_timeout);
+  asio::dispatch(wire_.get_executor(), [self = shared_from_this()] {
+    if (self->wire_.secure()) {
+      self->state_ = State::kHandshake;
+      self->set_deadline(self->core_->config.header_timeout);
+    } else {
+      self->set_deadline(self->core_->config.idle_timeout);
+    }
     self->advance();
   });
 }
 
 void Connection::stop() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(wire_.get_executor(), [self = shared_from_this()] {
     // Between two requests a client must expect a closed connection at any time.
-    if (self->state_ == State::kHead && self->input_.empty()) self->close();
+    if (self->state_ == State::kHandshake || (self->state_ == State::kHead && self->input_.empty())) {
+      self->close();
+    }
   });
 }
 
 void Connection::abort() {
-  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  asio::post(wire_.get_executor(), [self = shared_from_this()] {
     self->aborting_ = true;
     self->close();
   });
@@ -112,17 +120,30 @@ void Connection::turn_away() {
   // Best effort, in one piece: a client that can't take it learns by the closed connection.
   constexpr std::string_view kBusy =
       "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  // Inside TLS, a handshake only to say no would cost the most when there is the least to spare.
   error_code ignored;
-  socket_.write_some(asio::buffer(kBusy), ignored);
-  socket_.close(ignored);
+  if (!wire_.secure()) wire_.write_some({asio::buffer(kBusy)}, ignored);
+  wire_.close();
 }
 
 // --- Input.
 
+void Connection::shake_hands() {
+  error_code fault;
+  if (wire_.shake_hands(fault)) {
+    state_ = State::kHead;
+    set_deadline(core_->config.idle_timeout);
+    return advance();
+  }
+  if (!fault) return wait_for_input();
+  core_->metrics.refused.with({"tls_handshake"}).add();  // Not TLS, too old a version, or no trust in us.
+  close();
+}
+
 void Connection::wait_for_input() {
   if (waiting_for_input_ || input_ended_ || state_ == State::kClosed || input_.full()) return;
   waiting_for_input_ = true;
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](error_code fault) {
+  wire_.wait_for_input([self = shared_from_this()](error_code fault) {
     self->waiting_for_input_ = false;
     self->on_input(fault);
   });
@@ -131,10 +152,11 @@ void Connection::wait_for_input() {
 void Connection::on_input(error_code fault) {
   if (state_ == State::kClosed) return;
   if (fault) return close();
+  if (state_ == State::kHandshake) return shake_hands();
   for (int reads = 0; reads < kReadsAtOnce && !input_.full(); ++reads) {
     std::size_t size = 0;
     char* room = input_.room(size);
-    const std::size_t got = socket_.read_some(asio::buffer(room, size), fault);
+    const std::size_t got = wire_.read_some(room, size, fault);
     if (fault == asio::error::would_block || fault == asio::error::try_again) break;
     if (fault == asio::error::eof) {
       on_end_of_input();
@@ -146,7 +168,7 @@ void Connection::on_input(error_code fault) {
     } else {
       input_.filled(got);
     }
-    if (got < size) break;
+    if (got < size && !wire_.secure()) break;  // TLS comes in records, however much there is.
   }
   advance();
 }
@@ -163,6 +185,8 @@ void Connection::on_end_of_input() {
 
 void Connection::advance() {
   switch (state_) {
+    case State::kHandshake:
+      return shake_hands();
     case State::kHead:
       return read_header();
     case State::kBody:
@@ -310,7 +334,7 @@ void Connection::run_gate() {
       // Nothing to read, so go on here and save two changes of thread.
       return call_handler(route, std::move(exchange->request), exchange->make_responder());
     }
-    asio::post(self->socket_.get_executor(), [self, exchange, refusal = std::move(refusal)]() mutable {
+    asio::post(self->wire_.get_executor(), [self, exchange, refusal = std::move(refusal)]() mutable {
       if (self->exchange_ == exchange && self->state_ == State::kGate) self->after_gate(std::move(refusal));
     });
   });
@@ -335,7 +359,7 @@ void Connection::begin_body() {
     // nothing.
     constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     error_code fault;
-    if (socket_.write_some(asio::buffer(kContinue), fault) != kContinue.size()) return close();
+    if (wire_.write_some({asio::buffer(kContinue)}, fault) != kContinue.size()) return close();
   }
   read_body();
 }
@@ -394,6 +418,7 @@ void Connection::on_timer() {
     return refuse({408, "header_timeout", "the request header took too long"});
   }
   if (state_ == State::kBody) return refuse({408, "body_timeout", "the request body took too long"});
+  if (state_ == State::kHandshake) core_->metrics.refused.with({"tls_handshake_timeout"}).add();
   if (state_ == State::kStream) return on_stream_timer();
   if (state_ == State::kWrite) core_->metrics.refused.with({"write_timeout"}).add();
   close();
@@ -404,7 +429,7 @@ void Connection::linger() {
   state_ = State::kLinger;
   input_.use(input_.bytes().size());
   error_code fault;
-  socket_.shutdown(Socket::shutdown_send, fault);
+  wire_.shut_down_sending(fault);
   if (fault) return close();
   set_deadline(kLingerTime);
   wait_for_input();
@@ -423,8 +448,7 @@ void Connection::close() {
   state_ = State::kClosed;
   has_deadline_ = false;
   timer_.cancel();
-  error_code fault;
-  socket_.close(fault);
+  wire_.close();
   core_->release_body(std::exchange(body_reserved_, 0));
   let_go(std::move(sink_));
   if (exchange_) {

@@ -18,15 +18,15 @@
 #include "common/http/input_buffer.h"
 #include "common/http/responder.h"
 #include "common/http/response_head.h"
+#include "common/http/wire.h"
 
 namespace sluice::http {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  using Socket = boost::asio::ip::tcp::socket;
-
-  // `socket` runs on a strand of its own.
-  Connection(std::shared_ptr<Core> core, Socket socket, std::string peer, std::string address_key);
+  // `socket` runs on a strand of its own. `tls` null: plain; it is only borrowed for the call.
+  Connection(std::shared_ptr<Core> core, Wire::Socket socket, SSL_CTX* tls, std::string peer,
+             std::string address_key);
   ~Connection();
 
   void start();      // After the book admitted it.
@@ -41,18 +41,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   struct OpenSink;
 
   enum class State {
-    kHead,     // Waits for a request, or for the rest of its header.
-    kGate,     // The route's authenticator and admission run.
-    kBody,     // Waits for the rest of the body.
-    kPiece,    // The route's sink works on a piece of the body.
-    kHandler,  // The route's handler has it.
-    kWrite,    // The answer goes out.
-    kStream,   // The answer goes out in pieces, as the handler makes them.
-    kLinger,   // Nothing more is answered; what still comes is thrown away, lest a reset eats the answer.
+    kHandshake,  // TLS is being agreed on.
+    kHead,       // Waits for a request, or for the rest of its header.
+    kGate,       // The route's authenticator and admission run.
+    kBody,       // Waits for the rest of the body.
+    kPiece,      // The route's sink works on a piece of the body.
+    kHandler,    // The route's handler has it.
+    kWrite,      // The answer goes out.
+    kStream,     // The answer goes out in pieces, as the handler makes them.
+    kLinger,     // Nothing more is answered; what still comes is thrown away, lest a reset eats the answer.
     kClosed,
   };
 
   // Input.
+  void shake_hands();
   void wait_for_input();
   void on_input(boost::system::error_code fault);
   void on_end_of_input();
@@ -111,7 +113,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool stopping() const { return core_->stopping.load(); }
 
   const std::shared_ptr<Core> core_;  // First: it owns what the members below stand on.
-  Socket socket_;
+  Wire wire_;
   const std::string peer_;
   const std::string address_key_;
 

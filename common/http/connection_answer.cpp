@@ -115,7 +115,7 @@ bool Connection::write_out() {
         asio::buffer(out_head_.data() + of_head, out_head_.size() - of_head),
         asio::buffer(out_body_.data() + of_body, out_body_.size() - of_body)};
     error_code fault;
-    const std::size_t now = socket_.write_some(rest, fault);
+    const std::size_t now = wire_.write_some(rest, fault);
     written_ += now;
     if (fault == asio::error::would_block || fault == asio::error::try_again) {
       if (state_ == State::kStream) {
@@ -137,7 +137,7 @@ bool Connection::write_out() {
 
 void Connection::wait_for_output() {
   waiting_for_output_ = true;
-  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](error_code broken) {
+  wire_.wait_for_output([self = shared_from_this()](error_code broken) {
     self->waiting_for_output_ = false;
     if (self->state_ != State::kWrite && self->state_ != State::kStream) return;
     if (broken) return self->close();
@@ -162,7 +162,7 @@ void Connection::finish_response() {
   set_deadline(core_->config.idle_timeout);
   if (input_.empty()) return advance();
   // Not from here: a thousand requests in one piece must not become a stack a thousand calls deep.
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->advance(); });
+  asio::post(wire_.get_executor(), [self = shared_from_this()] { self->advance(); });
 }
 
 // --- Streams.
@@ -197,7 +197,7 @@ void Connection::pump() {
     written_ = 0;
     if (block_bytes_ > 0) stream_->sent(std::exchange(block_bytes_, 0));
   }
-  asio::post(socket_.get_executor(),
+  asio::post(wire_.get_executor(),
              [self = shared_from_this(), exchange = exchange_] { self->on_pieces(exchange.get()); });
 }
 
@@ -254,8 +254,7 @@ void Connection::cut_stream(std::string_view reason) {
   refusal_code_ = reason;
   if (!chunked_out_ && !stream_->options.content_length) {
     // The end of the connection is all that tells this client of the answer's end: it must not look regular.
-    error_code ignored;
-    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    wire_.close_with_reset();
   }
   close();
 }

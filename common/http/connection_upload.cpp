@@ -48,7 +48,7 @@ void Connection::open_sink() {
     } else {
       refusal = std::move(opened.error());
     }
-    asio::post(self->socket_.get_executor(),
+    asio::post(self->wire_.get_executor(),
                [self, exchange, sink = std::move(sink), refusal = std::move(refusal)]() mutable {
                  self->on_sink(exchange.get(), std::move(sink), std::move(refusal));
                });
@@ -105,7 +105,7 @@ void Connection::hand_over(std::string piece, bool last) {
   (void)core_->stage.resume([self = shared_from_this(), exchange = exchange_, sink = sink_,
                              piece = std::move(piece), last]() mutable {
     std::optional<Response> refusal = take_piece(*sink->sink, piece);
-    asio::post(self->socket_.get_executor(), [self, exchange, last, refusal = std::move(refusal)]() mutable {
+    asio::post(self->wire_.get_executor(), [self, exchange, last, refusal = std::move(refusal)]() mutable {
       self->on_taken(exchange.get(), last, std::move(refusal));
     });
     sink.reset();  // Here, if the client has left meanwhile.

@@ -28,6 +28,8 @@ ServerMetrics::ServerMetrics(metrics::Registry& registry)
       streams(registry.gauge("sluice_http_streams", "Answers that go out in pieces now")),
       stream_bytes(
           registry.gauge("sluice_http_stream_bytes", "Bytes of such answers that wait for their clients")),
+      tls_reload_failures(registry.counter("sluice_http_tls_reload_failures_total",
+                                           "Changed certificates or keys that could not be used")),
       streams_cut(registry.counter_family("sluice_http_streams_cut_total",
                                           "Streams that did not reach their end, by reason", {"reason"})) {}
 

@@ -38,6 +38,7 @@ struct ServerMetrics {
   metrics::Gauge body_bytes;
   metrics::Gauge streams;
   metrics::Gauge stream_bytes;
+  metrics::Counter tls_reload_failures;
   metrics::CounterFamily streams_cut;  // reason
 };
 

@@ -32,7 +32,7 @@ struct Connection::Exchange final : public Responder::Sink {
     MutexLock lock(mutex);
     if (!connection) return;
     // Under the lock: once the connection is detached nothing more is put onto its strand, which may then go.
-    boost::asio::post(connection->socket_.get_executor(),
+    boost::asio::post(connection->wire_.get_executor(),
                       [held = connection, this, response = std::move(response)]() mutable {
                         held->on_answer(this, std::move(response));
                       });
@@ -41,11 +41,10 @@ struct Connection::Exchange final : public Responder::Sink {
     {
       MutexLock lock(mutex);
       if (connection) {
-        boost::asio::post(
-            connection->socket_.get_executor(),
-            [held = connection, this, head = std::move(head), pieces = std::move(pieces)]() mutable {
-              held->on_stream(this, std::move(head), std::move(pieces));
-            });
+        boost::asio::post(connection->wire_.get_executor(), [held = connection, this, head = std::move(head),
+                                                             pieces = std::move(pieces)]() mutable {
+          held->on_stream(this, std::move(head), std::move(pieces));
+        });
         return;
       }
     }
@@ -55,8 +54,7 @@ struct Connection::Exchange final : public Responder::Sink {
   void wake() {
     MutexLock lock(mutex);
     if (!connection) return;
-    boost::asio::post(connection->socket_.get_executor(),
-                      [held = connection, this] { held->on_pieces(this); });
+    boost::asio::post(connection->wire_.get_executor(), [held = connection, this] { held->on_pieces(this); });
   }
   bool run_on_stage(std::function<void()> task) override {
     MutexLock lock(mutex);

@@ -13,6 +13,7 @@
 #include "common/base/check.h"
 #include "common/http/connection.h"
 #include "common/http/core.h"
+#include "common/http/tls.h"
 
 namespace sluice::http {
 
@@ -69,6 +70,12 @@ class Server::Impl {
     error_code fault;
     const asio::ip::address address = asio::ip::make_address(core_->config.address, fault);
     if (fault) return fail(ErrorCode::kInvalid, core_->config.address + " is no numeric address");
+    if (core_->config.tls_cert.empty() != core_->config.tls_key.empty()) {
+      return fail(ErrorCode::kInvalid, "TLS needs both a certificate and its key");
+    }
+    if (!core_->config.tls_cert.empty()) {
+      SLUICE_ASSIGN(tls_, TlsContext::load(core_->config.tls_cert, core_->config.tls_key));
+    }
     const tcp::endpoint endpoint(address, core_->config.port);
     const auto step = [&fault, &endpoint](const char* what) -> Status {
       if (!fault) return {};
@@ -154,7 +161,14 @@ class Server::Impl {
     socket.set_option(tcp::no_delay(true), fault);
     const asio::ip::address address = plain_address(peer.address());
     const std::string key = address_key(address);
-    const auto connection = std::make_shared<Connection>(core_, std::move(socket), address.to_string(), key);
+    SSL_CTX* tls = nullptr;
+    if (tls_) {
+      bool failed = false;
+      tls = tls_->current(core_->clock.steady_now(), failed);
+      if (failed) core_->metrics.tls_reload_failures.add();
+    }
+    const auto connection =
+        std::make_shared<Connection>(core_, std::move(socket), tls, address.to_string(), key);
     if (const char* reason = core_->book.admit(connection.get(), key)) {
       core_->metrics.refused.with({reason}).add();
       connection->turn_away();
@@ -166,6 +180,7 @@ class Server::Impl {
   }
 
   const std::shared_ptr<Core> core_;
+  std::unique_ptr<TlsContext> tls_;  // Null: plain.
   tcp::acceptor acceptor_;
   asio::steady_timer accept_timer_;
   std::chrono::milliseconds accept_pause_ = kAcceptPauseMin;

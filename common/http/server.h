@@ -51,7 +51,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Listens and serves. kUnavailable: the address can't be bound; kInvalid: it isn't an address.
+  // Listens and serves. kUnavailable: the address can't be bound; kInvalid: it isn't an address,
+  // or the certificate or key for TLS can't be used.
   Status start();
   // The port it listens on: the chosen one where the setting is 0.
   std::uint16_t port() const;

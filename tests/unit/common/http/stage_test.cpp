@@ -64,7 +64,7 @@ TEST(ServerConfig, EveryFieldIsASettingAndTheDefaultsAreInRange) {
   for (const config::Fault& fault : parsed.faults) ADD_FAILURE() << fault.place << ": " << fault.message;
   EXPECT_EQ(config.port, 0);
   EXPECT_EQ(config.idle_timeout, std::chrono::minutes(2));
-  EXPECT_EQ(environment.size(), 21u);
+  EXPECT_EQ(environment.size(), 23u);
 }
 
 }  // namespace
