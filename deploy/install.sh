@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what building and running sluice needs on Debian 12, and nothing that isn't missing.
 # Starts and enables no system service: the servers run privately, see deploy/local.
+# --npm also installs npm, for the tests with others' clients, unless there is one from elsewhere.
 # Exit codes: 0 all there, 1 the installation failed, 3 packages are missing and we may not install them.
 set -euo pipefail
 
@@ -115,6 +116,9 @@ main() {
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     say "this is no Debian system; the packages that are needed are, by their Debian 12 names: ${PACKAGES[*]}" >&2
     return 3
+  fi
+  if [[ " $* " == *" --npm "* ]] && ! command -v npm >/dev/null; then
+    PACKAGES+=(npm)
   fi
   local missing
   mapfile -t missing < <(missing_packages)

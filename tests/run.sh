@@ -3,9 +3,9 @@
 #
 #   tests/run.sh [--full] [--only STAGE[,STAGE…]] [--no-install]
 #
-# Stages: build tidy unit contract integration e2e chaos stack asan tsan; --full adds bench, the slow tests (label `full`) and the
-# integration tests under the sanitizers. Servers are private ones of deploy/local/stack, ended and deleted at the end, whatever
-# happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
+# Stages: install clients build tidy unit contract integration e2e chaos stack asan tsan; --full adds bench, the slow tests
+# (label `full`) and the integration tests under the sanitizers. Servers are private ones of deploy/local/stack, ended and
+# deleted at the end, whatever happens. SLUICE_VOCAB_DIR: folder of real vocabularies (optional).
 # shellcheck disable=SC2317  # functions are called by name, by way of `stage` and `call`
 set -uo pipefail
 
@@ -196,6 +196,13 @@ with_settings() {
   "$@"
 }
 
+# Others' clients, that tests of e2e drive against us. Without npm or a registry those tests are skipped.
+install_clients() {
+  local code=0
+  call tests/clients/install || code=$?
+  ((code == 0 || code == 4)) || broken 'packages in tests/clients can not be installed'
+}
+
 run_python() {
   if [[ -z $(find "$1" -name '*_test.py' 2>/dev/null) ]]; then
     return 0
@@ -259,10 +266,13 @@ finish() {
 
 # A function, so that all of this file is read before anything of it runs.
 main() {
-  if ((INSTALL)) && ! stage install deploy/install.sh; then
-    broken 'not everything that is needed is installed'
-    finish
-    return 1
+  if ((INSTALL)); then
+    if ! stage install deploy/install.sh --npm; then
+      broken 'not everything that is needed is installed'
+      finish
+      return 1
+    fi
+    stage clients install_clients
   fi
   if ! stage build build test all; then
     finish

