@@ -1,5 +1,5 @@
-// The outbox: one event for each end of a job, from the transaction that ended it until the callback service
-// has committed a decision about it. Safe for concurrent use. Errors as in job_store.h.
+// The outbox: one event for each end of a job or a batch, from the transaction that ended it until the
+// callback service has committed a decision about it. Safe for concurrent use. Errors as in job_store.h.
 #pragma once
 
 #include <span>
@@ -14,10 +14,10 @@ namespace sluice {
 // What the message on the events exchange carries.
 struct EventRef {
   EventId id;
-  JobId job_id;
+  JobId job_id;  // Or a batch's: whose end it is.
   TenantId tenant;
-  std::int64_t generation = 1;
-  std::string type;  // "job.succeeded" …
+  std::int64_t generation = 1;  // Of a batch: its revision.
+  std::string type;             // "job.succeeded" …
   bool operator==(const EventRef&) const = default;
 };
 

@@ -36,7 +36,8 @@ Result<std::vector<ClaimedJob>> MysqlJobStore::claim_once(std::span<const TaskRe
         "COALESCE(worker_id, ''), expire_due > UTC_TIMESTAMP(6), "
         "TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6)) DIV 1000, EXISTS (SELECT 1 FROM pause "
         "WHERE "
-        "(kind = 'model' AND name = job.model) OR (kind = 'tenant' AND name = job.tenant_id)) FROM job "
+        "(kind = 'model' AND name = job.model) OR (kind = 'tenant' AND name = job.tenant_id)) OR EXISTS "
+        "(SELECT 1 FROM file_batch f WHERE f.id = job.batch_id AND f.paused_at IS NOT NULL) FROM job "
         "WHERE state IN ('queued', 'running') AND id IN ");
     select.list(ids).text(" ORDER BY id FOR UPDATE");
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));

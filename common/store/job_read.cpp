@@ -81,9 +81,11 @@ Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, 
       "SELECT id, generation, attempt, TIMESTAMPDIFF(MICROSECOND, published_at, UTC_TIMESTAMP(6)) FROM job "
       "WHERE model = ? AND priority = ? AND publish_due <= UTC_TIMESTAMP(6)");
   sql.bind(model).bind(static_cast<int>(priority));
-  // Asked once, whatever the number of rows: nothing of a paused model, no row of a paused tenant.
+  // Asked once, whatever the number of rows: nothing of a paused model, no row of a paused tenant or batch.
   sql.text(" AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?)").bind(model);
   sql.text(" AND tenant_id NOT IN (SELECT name FROM pause WHERE kind = 'tenant')");
+  sql.text(
+      " AND (batch_id IS NULL OR batch_id NOT IN (SELECT id FROM file_batch WHERE paused_at IS NOT NULL))");
   if (static_cast<int>(shards.size()) < kShards) sql.text(" AND shard IN ").list(shards);
   sql.text(" ORDER BY publish_due LIMIT ?").bind(limit);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));

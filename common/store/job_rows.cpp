@@ -7,6 +7,7 @@
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
+#include "common/store/batch_rows.h"
 
 namespace sluice::store {
 
@@ -173,8 +174,9 @@ Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Cha
   return {};
 }
 
-Status write_events(MysqlConnection& db, const DbNow& now, const std::vector<Change>& changes, IdMaker& ids,
-                    Deadline deadline) {
+// Lines of a batch's file end silently, unless somebody asked to hear of this one: the batch has an event.
+Status write_events(MysqlConnection& db, const DbNow& now, const std::vector<Change>& changes,
+                    const BatchNames& file_batches, IdMaker& ids, Deadline deadline) {
   Inserter events(
       db,
       "INSERT INTO event (id, shard, tenant_id, job_id, generation, type, created_at, publish_due) "
@@ -183,6 +185,7 @@ Status write_events(MysqlConnection& db, const DbNow& now, const std::vector<Cha
   for (const Change& change : changes) {
     if (!is_final(change.to)) continue;
     const Job& job = change.locked->job;
+    if (job.callback_url.empty() && file_batches.contains(job.batch_id.value)) continue;
     SLUICE_TRY(events.row(ids.make<EventId>(change.locked->shard).value, change.locked->shard,
                           job.tenant.value, job.id.value, job.generation, job_event_type(change.to), now.text,
                           now.text));
@@ -190,14 +193,22 @@ Status write_events(MysqlConnection& db, const DbNow& now, const std::vector<Cha
   return events.flush();
 }
 
-Status write_counters(MysqlConnection& db, const std::vector<Change>& changes, Deadline deadline) {
-  std::map<std::string, std::array<int, kJobStates>> counts;  // Sorted: batches are locked in one order.
+Status write_counters(MysqlConnection& db, const DbNow& now, const std::vector<Change>& changes,
+                      const BatchNames& file_batches, Deadline deadline) {
+  struct Ends {
+    std::array<int, kJobStates> by_state{};
+    std::vector<const Change*> all;
+  };
+  std::map<std::string, Ends> batches;  // Sorted: batches are locked in one order.
   for (const Change& change : changes) {
     if (!is_final(change.to) || change.locked->job.batch_id.empty()) continue;
-    ++counts[change.locked->job.batch_id.value][static_cast<std::size_t>(change.to)];
+    Ends& ends = batches[change.locked->job.batch_id.value];
+    ++ends.by_state[static_cast<std::size_t>(change.to)];
+    ends.all.push_back(&change);
   }
-  for (const auto& [batch, by_state] : counts) {
-    const auto count = [&by_state = by_state](JobState state) {
+  for (const auto& [batch, ends] : batches) {
+    if (file_batches.contains(batch)) SLUICE_TRY(end_lines(db, now, batch, ends.all, deadline));
+    const auto count = [&by_state = ends.by_state](JobState state) {
       return by_state[static_cast<std::size_t>(state)];
     };
     Sql sql(
@@ -307,8 +318,9 @@ Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>&
   SLUICE_TRY(write_attempts(db, now, changes, deadline));
   SLUICE_TRY(write_dead_letters(db, now, changes, deadline));
   SLUICE_TRY(write_states(db, now, changes, deadline));
-  SLUICE_TRY(write_events(db, now, changes, ids, deadline));
-  SLUICE_TRY(write_counters(db, changes, deadline));
+  SLUICE_ASSIGN(const BatchNames file_batches, file_batches_of(db, changes, deadline));
+  SLUICE_TRY(write_events(db, now, changes, file_batches, ids, deadline));
+  SLUICE_TRY(write_counters(db, now, changes, file_batches, deadline));
   for (Change& change : changes) {
     Job& job = change.locked->job;
     job.state = change.to;

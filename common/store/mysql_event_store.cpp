@@ -24,7 +24,8 @@ Result<EventRef> event_ref_from_json(std::string_view text) {
     ref.generation = in.at("generation").get<std::int64_t>();
     ref.type = in.at("type").get<std::string>();
     if (!is_well_formed_id(ref.id.value, EventIdTag::kPrefix) ||
-        !is_well_formed_id(ref.job_id.value, JobIdTag::kPrefix)) {
+        (!is_well_formed_id(ref.job_id.value, JobIdTag::kPrefix) &&
+         !is_well_formed_id(ref.job_id.value, BatchIdTag::kPrefix))) {
       return fail(ErrorCode::kCorrupt, "event message: an id is not well formed");
     }
     return ref;

@@ -5,6 +5,7 @@
 
 #include "common/base/failpoint.h"
 #include "common/store/audit_rows.h"
+#include "common/store/batch_rows.h"
 #include "common/store/dead_letter_rows.h"
 #include "common/store/mysql_operation_store.h"
 #include "common/store/operation_rows.h"
@@ -198,12 +199,7 @@ Status MysqlOperationStore::redrive(MysqlConnection& db, const store::DbNow& now
   SLUICE_ASSIGN(const auto earlier, earlier_lifetimes(db, jobs, deadline));
   // By lifetime, mostly one.
   std::map<std::int64_t, std::vector<std::string_view>> lifetimes;
-  struct Ended {
-    int dead = 0;
-    int failed = 0;
-    int expired = 0;
-  };
-  std::map<std::string, Ended> batches;  // Sorted: batches are locked in one order.
+  std::map<std::string, store::Reopened> batches;
   for (const LockedJob& job : jobs) {
     std::int64_t lifetime_s = 0;
     if (operation.asked.expires_in_s) {
@@ -215,39 +211,13 @@ Status MysqlOperationStore::redrive(MysqlConnection& db, const store::DbNow& now
     }
     lifetimes[std::max<std::int64_t>(1, lifetime_s)].push_back(job.job.id.value);
     if (job.job.batch_id.empty()) continue;
-    Ended& ended = batches[job.job.batch_id.value];
-    ++(job.job.state == JobState::kDead     ? ended.dead
-       : job.job.state == JobState::kFailed ? ended.failed
-                                            : ended.expired);
+    batches[job.job.batch_id.value].add(job.job);
   }
   for (const auto& [lifetime_s, ids] : lifetimes) {
-    Sql update(
-        "UPDATE job SET state = 'queued', generation = generation + 1, attempt = 0, attempts_max = ?, "
-        "attempts_forgiven = 0, lapsed_starts = 0, started_at = NULL, finished_at = NULL, published_at = "
-        "NULL, "
-        "publishes = 0, publish_due = ?, expires_at = ? + INTERVAL ? SECOND, expire_due = ? + INTERVAL ? "
-        "SECOND, "
-        "error_code = NULL, error_type = NULL, error_param = NULL, error_message = NULL WHERE id IN ");
-    update.bind(jobs_.attempts_max)
-        .bind(now.text)
-        .bind(now.text)
-        .bind(lifetime_s)
-        .bind(now.text)
-        .bind(lifetime_s);
-    update.list(ids);
-    if (auto updated = db.execute(update, deadline); !updated) return fail(updated.error());
-    Sql letters(
-        "UPDATE dead_letter SET state = 'redriven', handled_at = ?, operation_id = ?, expires_in_s = ?, "
-        "copy_due = ? WHERE state = 'dead' AND job_id IN ");
-    letters.bind(now.text).bind(operation.id.value).bind(lifetime_s).bind(now.text).list(ids);
-    if (auto updated = db.execute(letters, deadline); !updated) return fail(updated.error());
+    SLUICE_TRY(
+        store::requeue_jobs(db, now, ids, jobs_.attempts_max, lifetime_s, operation.id.value, deadline));
   }
-  for (const auto& [batch, ended] : batches) {
-    Sql update("UPDATE batch SET dead = dead - ?, failed = failed - ?, expired = expired - ? WHERE id = ?");
-    update.bind(ended.dead).bind(ended.failed).bind(ended.expired).bind(batch);
-    if (auto updated = db.execute(update, deadline); !updated) return fail(updated.error());
-  }
-  return {};
+  return store::reopen_lines(db, now, batches, deadline);
 }
 
 Status MysqlOperationStore::write_progress(MysqlConnection& db, const store::DbNow& now, Operation& operation,

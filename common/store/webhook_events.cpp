@@ -6,8 +6,9 @@
 namespace sluice {
 
 namespace {
-constexpr std::array<std::string_view, 6> kTypes = {"job.succeeded", "job.failed",    "job.dead",
-                                                    "job.expired",   "job.cancelled", kEndpointDisabledEvent};
+constexpr std::array<std::string_view, 10> kTypes = {
+    "job.succeeded", "job.failed",    "job.dead",        "job.expired",     "job.cancelled",
+    "batch.failed",  "batch.expired", "batch.completed", "batch.cancelled", kEndpointDisabledEvent};
 }
 
 std::span<const std::string_view> webhook_event_types() {

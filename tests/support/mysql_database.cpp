@@ -52,9 +52,11 @@ void MysqlDatabase::execute(const std::string& statement) {
 }
 
 void MysqlDatabase::clear_jobs() {
-  for (const char* table : {"job", "job_payload", "job_result", "batch", "event", "event_payload", "delivery",
-                            "delivery_attempt", "dead_letter", "job_attempt", "shard_lease", "operation",
-                            "audit", "pause", "worker", "webhook_endpoint", "file", "file_chunk"}) {
+  for (const char* table : {"job",         "job_payload",   "job_result",  "batch",
+                            "event",       "event_payload", "delivery",    "delivery_attempt",
+                            "dead_letter", "job_attempt",   "shard_lease", "operation",
+                            "audit",       "pause",         "worker",      "webhook_endpoint",
+                            "file_batch",  "batch_line",    "file",        "file_chunk"}) {
     execute(std::string("DELETE FROM ") + table);
   }
 }

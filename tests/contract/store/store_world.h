@@ -89,6 +89,8 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE operation SET " + moved("step_due") + ", " + moved("created_at") + ", " +
                       moved("finished_at"));
     database_.execute("UPDATE worker SET " + moved("seen_at"));
+    database_.execute("UPDATE file_batch SET " + moved("created_at") + ", " + moved("expires_at") + ", " +
+                      moved("work_due") + ", " + moved("close_due"));
   }
   Clock& clock() override { return database_.clock(); }
   // A busy machine may take most of a second.
