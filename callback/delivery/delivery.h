@@ -41,13 +41,13 @@ inline bool is_success(const AttemptReport& report) {
          *report.status < 300;
 }
 
-// An event row, and where its job wants to hear of it.
+// An event row, and where its job or batch wants to hear of it.
 struct EventRecord {
   EventId id;
-  JobId job_id;
+  JobId job_id;  // Or a batch's: whose end it is.
   TenantId tenant;
-  std::int64_t generation = 1;
-  std::string type;  // "job.succeeded" …
+  std::int64_t generation = 1;  // Of a batch: its revision.
+  std::string type;             // "job.succeeded" …
   std::int64_t created_us = 0;
   bool decided = false;      // Somebody has committed who receives it.
   std::string callback_url;  // Empty: nobody asked.

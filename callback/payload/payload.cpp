@@ -63,4 +63,17 @@ std::string event_payload(const EventRecord& event, const std::optional<Job>& jo
                {"data", std::move(data)}});
 }
 
+bool is_of_batch(const EventRecord& event) {
+  return is_well_formed_id(event.job_id.value, BatchIdTag::kPrefix);
+}
+
+std::string batch_event_payload(const EventRecord& event) {
+  return dump({{"id", event.id.value},
+               {"object", "event"},
+               {"type", event.type},
+               {"created_at", event.created_us / 1'000'000},
+               {"sequence", event.generation},
+               {"data", {{"id", event.job_id.value}}}});
+}
+
 }  // namespace sluice::callback

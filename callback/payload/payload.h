@@ -8,6 +8,8 @@
 // the event is decided, and kept with it, so that every attempt carries the same bytes whatever becomes of
 // the job.
 //
+// The end of a batch is told as OpenAI does: `data` is its id alone; `sequence` is its revision.
+//
 // Pure; safe for concurrent use.
 #pragma once
 
@@ -29,5 +31,9 @@ struct PayloadConfig {
 // far as it is still known: its status by the event's type, and no result.
 std::string event_payload(const EventRecord& event, const std::optional<Job>& job,
                           const PayloadConfig& config);
+
+// Whether the event is about a batch.
+bool is_of_batch(const EventRecord& event);
+std::string batch_event_payload(const EventRecord& event);
 
 }  // namespace sluice::callback

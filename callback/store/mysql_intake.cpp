@@ -117,8 +117,9 @@ Result<std::vector<EventRecord>> MysqlDeliveryStore::find_events(std::span<const
   for (const EventId& id : ids) values.push_back(id.value);
   Sql sql(
       "SELECT e.id, e.job_id, e.tenant_id, e.generation, e.type, "
-      "CAST(UNIX_TIMESTAMP(e.created_at) * 1000000 AS SIGNED), e.publish_due IS NULL, j.callback_url "
-      "FROM event e LEFT JOIN job j ON j.id = e.job_id WHERE e.id IN ");
+      "CAST(UNIX_TIMESTAMP(e.created_at) * 1000000 AS SIGNED), e.publish_due IS NULL, "
+      "COALESCE(j.callback_url, f.callback_url) FROM event e LEFT JOIN job j ON j.id = e.job_id "
+      "LEFT JOIN file_batch f ON f.id = e.job_id WHERE e.id IN ");
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql.list(values), deadline));
   events.reserve(rows.size());
   for (const Row row : rows) {

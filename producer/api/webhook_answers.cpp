@@ -8,11 +8,13 @@ namespace sluice::producer {
 using nlohmann::json;
 
 json delivery_json(const LoggedDelivery& one) {
+  const bool of_batch = is_well_formed_id(one.job_id.value, BatchIdTag::kPrefix);
   return {{"id", one.id.value},
           {"object", "webhook_delivery"},
           {"event_id", one.event_id.value},
           {"endpoint_id", text_or_null(one.endpoint_id.value)},
-          {"job_id", text_or_null(one.job_id.value)},
+          {"job_id", of_batch ? json() : text_or_null(one.job_id.value)},
+          {"batch_id", of_batch ? json(one.job_id.value) : json()},
           {"url", one.url},
           {"status", one.state},
           {"attempts", one.attempts},

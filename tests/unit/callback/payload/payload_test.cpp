@@ -122,5 +122,24 @@ TEST(Payload, AJobThatIsGoneIsToldByItsEvent) {
   EXPECT_TRUE(body["data"]["error"].is_null());
 }
 
+TEST(Payload, OfABatchTheIdIsTold) {
+  EventRecord event;
+  event.id.value = "evt_1";
+  event.job_id.value = "batch_0199c0de-0000-7000-8000-00000000000a";
+  event.generation = 2;
+  event.type = "batch.completed";
+  event.created_us = 1'700'000'002'000'000;
+  EXPECT_TRUE(is_of_batch(event));
+  EXPECT_EQ(json::parse(batch_event_payload(event)),
+            (json{{"id", "evt_1"},
+                  {"object", "event"},
+                  {"type", "batch.completed"},
+                  {"created_at", 1'700'000'002},
+                  {"sequence", 2},
+                  {"data", {{"id", "batch_0199c0de-0000-7000-8000-00000000000a"}}}}));
+  event.job_id.value = "job_0199c0de-0000-7000-8000-00000000000a";
+  EXPECT_FALSE(is_of_batch(event));
+}
+
 }  // namespace
 }  // namespace sluice::callback
