@@ -123,6 +123,14 @@ void bind(config::Settings& settings, CallbackConfig& config) {
   settings.add("events-prefetch", config.intake.prefetch, "Event messages held unacked").range(1, 10'000);
   settings.add("events-batch-max", config.intake.batch_max, "Events decided in one transaction")
       .range(1, 2'000);
+  settings
+      .add("batch-poll", config.batches.look_every,
+           "How often to look for batches whose lines have all ended")
+      .range(milliseconds(10), seconds(60));
+  settings
+      .add("batch-hold", config.batches.hold,
+           "How long a batch is held while its files are made; after it a lost process's batch is made anew")
+      .range(seconds(1), hours(1));
   bind_retry(settings, config);
   bind_sender(settings, config);
   bind_courier(settings, config);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "callback/batches/batch_closer.h"
 #include "callback/courier/courier.h"
 #include "callback/courier/endpoint_gate.h"
 #include "callback/intake/intake.h"
@@ -30,6 +31,7 @@ struct CallbackConfig {
   GateConfig gate;
   SenderConfig sender;
   RetryConfig retry;
+  BatchCloserConfig batches;
   std::chrono::milliseconds disable_after = kEndpointDisableAfter;
   std::chrono::milliseconds secret_keep{
       10'000};  // Longer asks the database less and follows a new secret later.

@@ -10,6 +10,7 @@
 #include "common/migrations/migrator.h"
 #include "common/rabbitmq/consumer.h"
 #include "common/store/mysql_account_store.h"
+#include "common/store/mysql_file_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/webhook_endpoint_store.h"
 
@@ -42,6 +43,9 @@ class RealService final : public Service {
         accounts_(pool_, rng, sealer),
         endpoints_(pool_, ids_, rng, std::move(sealer)),
         jobs_(pool_, ids_, JobRules{}),
+        batches_(pool_),
+        closing_(pool_, ids_),
+        files_(pool_),
         store_(pool_, ids_, config_.disable_after),
         metrics_(make_callback_metrics(registry_)),
         keys_(accounts_, endpoints_, clock, config_.secret_keep),
@@ -56,6 +60,7 @@ class RealService final : public Service {
         consumer_(
             config_.rabbitmq, consumer_config(config_.intake.prefetch),
             [this](Delivery&& message) { intake_.offer(std::move(message)); }, clock, rng, log_),
+        batch_closer_(batches_, closing_, files_, config_.batches, clock, log_, metrics_.batches),
         backlog_("webhook-backlog", clock, [this] { return look_at_backlog(); }),
         http_(config_.http, router(), registry_, clock, rng) {}
 
@@ -67,6 +72,7 @@ class RealService final : public Service {
     courier_.start();
     intake_.start();
     consumer_.start();
+    batch_closer_.start();
     backlog_.start();
     log_.info("started", {{"http_port", http_.port()}, {"version", SLUICE_VERSION}});
     return {};
@@ -78,6 +84,7 @@ class RealService final : public Service {
     if (stopped_) return;
     stopped_ = true;
     log_.info("stopping", {{"under_way", gate_.under_way()}});
+    batch_closer_.stop();
     intake_.stop();
     consumer_.stop();  // After the intake: it sends the acks of what was decided.
     courier_.stop_claiming();
@@ -127,6 +134,9 @@ class RealService final : public Service {
   MysqlAccountStore accounts_;
   WebhookEndpointStore endpoints_;
   MysqlJobStore jobs_;
+  BatchStore batches_;
+  BatchClosing closing_;
+  MysqlFileStore files_;
   MysqlDeliveryStore store_;
   const CallbackMetrics metrics_;
   KeyCache keys_;
@@ -138,6 +148,7 @@ class RealService final : public Service {
   Decider decider_;
   Intake intake_;
   Consumer consumer_;
+  BatchCloser batch_closer_;
   Loop backlog_;
   http::Server http_;
   bool stopped_ = false;

@@ -56,6 +56,16 @@ CallbackMetrics make_callback_metrics(metrics::Registry& registry) {
   m.backlog.disabled_endpoints =
       registry.gauge("sluice_webhook_disabled_endpoints",
                      "Registered endpoints that were disabled because they were gone or only failed");
+
+  m.batches.closed = family(registry, "sluice_callback_batches_closed_total",
+                            "Batches whose files were made, by how they ended", "status",
+                            {"completed", "expired", "cancelled", "failed"});
+  m.batches.lines = family(registry, "sluice_callback_batch_lines_total", "Lines in the files of batches",
+                           "file", {"output", "error"});
+  m.batches.close_seconds = registry.histogram("sluice_callback_batch_close_seconds",
+                                               "Time of making the files of one batch", seconds);
+  m.batches.errors = registry.counter("sluice_callback_batch_close_errors_total",
+                                      "Closings that failed; each batch comes again");
   return m;
 }
 

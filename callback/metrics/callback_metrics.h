@@ -32,10 +32,18 @@ struct BacklogMetrics {
   metrics::Gauge disabled_endpoints;
 };
 
+struct BatchMetrics {
+  metrics::CounterFamily closed;  // status: completed, expired, cancelled, failed
+  metrics::CounterFamily lines;   // file: output, error
+  metrics::Histogram close_seconds;
+  metrics::Counter errors;
+};
+
 struct CallbackMetrics {
   IntakeMetrics intake;
   CourierMetrics courier;
   BacklogMetrics backlog;
+  BatchMetrics batches;
 };
 
 CallbackMetrics make_callback_metrics(metrics::Registry& registry);
