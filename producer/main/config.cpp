@@ -85,6 +85,16 @@ void bind_loops(config::Settings& settings, ProducerConfig& config) {
            "Dead letters that one transaction moves: more are moved faster, fewer hold locks for less time")
       .range(1, 1'000);
   settings
+      .add("batch-step-lines", config.batch_loop.step_lines,
+           "Lines of a batch's file that one transaction makes into jobs: more go in faster, fewer hold up "
+           "the ends "
+           "of those that run for less time")
+      .range(1, 5'000);
+  settings
+      .add("batch-checks", config.batch_loop.checks_max,
+           "Files of batches that are checked in turns; further ones wait")
+      .range(1, 64);
+  settings
       .add("shard-lease", config.shards.lease,
            "After this another producer takes over the loops of one that is gone")
       .range(seconds(2), seconds(300));

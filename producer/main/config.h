@@ -16,6 +16,8 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
 #include "producer/api/webhook_api.h"
+#include "producer/batches/batch_api.h"
+#include "producer/batches/batch_loop.h"
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/dispatcher.h"
 #include "producer/dispatch/operation_runner.h"
@@ -53,6 +55,8 @@ struct ProducerConfig {
   OperationRules operations;
   OperationRunnerConfig operation_runner;
   DeadMirrorConfig dead_mirror;
+  BatchApiConfig batches;
+  BatchLoopConfig batch_loop;
   ShardOwnerConfig shards;
   FileRules file_rules;
   FileApiConfig files;

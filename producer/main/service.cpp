@@ -13,6 +13,8 @@
 #include "common/rabbitmq/broker_control.h"
 #include "common/rabbitmq/publisher.h"
 #include "common/redis/redis.h"
+#include "common/store/batch_store.h"
+#include "common/store/batch_work.h"
 #include "common/store/mysql_account_store.h"
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_dead_letter_mirror.h"
@@ -27,6 +29,8 @@
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
 #include "producer/api/webhook_delivery_api.h"
+#include "producer/batches/batch_api.h"
+#include "producer/batches/batch_loop.h"
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/dispatch/rabbit_dead_queue.h"
@@ -83,6 +87,8 @@ class RealService final : public Service {
         fleet_(mysql_, ids_),
         keys_(mysql_, ids_),
         files_(mysql_, config_.file_rules),
+        batches_(mysql_),
+        batch_work_(mysql_, ids_, config_.rules),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
         control_(config_.rabbitmq, clock),
         broker_(publisher_, control_),
@@ -113,6 +119,9 @@ class RealService final : public Service {
         file_sweeper_(
             files_, [this] { return shards_.owned(); }, config_.file_sweeper, clock, log_, metrics_.files,
             metrics_.loops),
+        batch_loop_({batch_work_, files_, models_, ids_, clock, [this] { return shards_.owned(); },
+                     [this] { dispatcher_.wake(); }},
+                    config_.batch_loop, log_, metrics_.loops),
         final_events_(
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
@@ -136,6 +145,9 @@ class RealService final : public Service {
         webhook_api_({endpoints_, deliveries_, authenticator_, ids_, clock, rng}, config_.webhooks),
         webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
         file_api_({files_, authenticator_, ids_, clock}, config_.files, metrics_.files),
+        batch_api_({batches_, files_, authenticator_, models_, ids_, clock, log_,
+                    [this] { batch_loop_.wake(); }, [this] { dispatcher_.wake(); }},
+                   config_.batches),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -150,6 +162,7 @@ class RealService final : public Service {
     operation_runner_.start();
     dead_mirror_.start();
     file_sweeper_.start();
+    batch_loop_.start();
     waiters_.start();
     coalescer_.start();
     queued_meter_.start();
@@ -171,6 +184,8 @@ class RealService final : public Service {
     http_.stop();       // Running requests still get their commits.
     coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
     api_.stop();
+    batch_api_.stop();
+    batch_loop_.stop();
     queued_meter_.stop();
     relay_.stop();
     rescuer_.stop();
@@ -199,6 +214,7 @@ class RealService final : public Service {
     webhook_api_.add_routes(router);
     webhook_delivery_api_.add_routes(router);
     file_api_.add_routes(router);
+    batch_api_.add_routes(router);
     const auto ready_by = [this] { return Deadline::in(clock_, kReadyTimeout); };
     std::vector<http::ReadyCheck> checks;
     checks.push_back({"mysql", [this, ready_by] { return Migrator(mysql_).verify(ready_by()); }});
@@ -241,6 +257,8 @@ class RealService final : public Service {
   MysqlFleetStore fleet_;
   MysqlKeyStore keys_;
   MysqlFileStore files_;
+  BatchStore batches_;
+  BatchWork batch_work_;
   Publisher publisher_;
   BrokerControl control_;
   RabbitBroker broker_;
@@ -254,6 +272,7 @@ class RealService final : public Service {
   OperationRunner operation_runner_;
   DeadMirror dead_mirror_;
   FileSweeper file_sweeper_;
+  BatchLoop batch_loop_;
   FinalEvents final_events_;
   SubmitCoalescer coalescer_;
   Admission admission_;
@@ -265,6 +284,7 @@ class RealService final : public Service {
   WebhookApi webhook_api_;
   WebhookDeliveryApi webhook_delivery_api_;
   FileApi file_api_;
+  BatchApi batch_api_;
   http::Server http_;
   bool stopped_ = false;
 };

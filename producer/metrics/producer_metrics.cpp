@@ -51,7 +51,7 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.loops.loop_failures = r.counter_family("sluice_producer_loop_failures_total",
                                            "Runs of a background loop that failed", {"loop"});
   // There from the start, so that an alert sees the first rise.
-  for (const char* loop : {"relay", "rescuer"}) m.loops.loop_failures.with({loop}).add(0);
+  for (const char* loop : {"relay", "rescuer", "batches"}) m.loops.loop_failures.with({loop}).add(0);
 
   m.wait.waiters = r.gauge("sluice_producer_waiters", "Requests that wait for a job to end");
   m.files.uploads =

@@ -1,0 +1,19 @@
+// Batches as OpenAI's clients know them, with what we add: `priority`, `callback_url`, `paused`, `revision`.
+//
+// Pure functions.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "common/store/batch_store.h"
+#include "producer/batches/input_check.h"
+
+namespace sluice::producer {
+
+nlohmann::json batch_to_json(const FileBatch& batch);
+// {"object": "list", "data": [{"code", "message", "param", "line"}]}, with `count` if some are left out.
+nlohmann::json batch_errors_json(const BatchErrors& errors);
+// What a dry run found.
+nlohmann::json validation_json(const NewFileBatch& asked, const InputCheck& check);
+
+}  // namespace sluice::producer

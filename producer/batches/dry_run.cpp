@@ -1,0 +1,70 @@
+#include "producer/batches/dry_run.h"
+
+#include <nlohmann/json.hpp>
+
+#include "common/http/body_json.h"
+#include "common/http/error_response.h"
+#include "producer/api/answers.h"
+#include "producer/batches/batch_json.h"
+#include "producer/batches/input_check.h"
+
+namespace sluice::producer {
+
+namespace {
+constexpr std::chrono::minutes kWait{1};  // The thread is woken; this only bounds the wait.
+constexpr int kLinesBetweenLooks = 64;
+}  // namespace
+
+DryRuns::DryRuns(FileStore& files, const ModelCatalog& models, DryRunConfig config, Clock& clock)
+    : files_(files), models_(models), config_(config), clock_(clock), waiting_(config.waiting_max) {
+  thread_ = std::thread([this] {
+    for (;;) {
+      const auto work = waiting_.pop_many(clock_, 1, clock_.steady_now() + kWait);
+      if (!work.empty()) {
+        work.front()();
+      } else if (waiting_.closed()) {
+        return;
+      }
+    }
+  });
+}
+
+DryRuns::~DryRuns() {
+  stop();
+}
+
+void DryRuns::stop() {
+  stopping_ = true;
+  waiting_.close();
+  if (thread_.joinable()) thread_.join();
+}
+
+bool DryRuns::submit(const NewFileBatch& asked, const http::Responder& responder) {
+  std::function<void()> work = [this, asked, responder] { check(asked, responder); };
+  return waiting_.push(std::move(work));
+}
+
+void DryRuns::check(const NewFileBatch& asked, const http::Responder& responder) {
+  FileLines lines(files_, asked.tenant, asked.input_file_id, kInputLineBytesMax);
+  InputCheck check(asked.endpoint, models_);
+  for (int count = 0;; ++count) {
+    if (count % kLinesBetweenLooks == 0 && responder.gone()) return;
+    if (stopping_) {
+      responder.send(http::busy_response(503, "stopping", "The server is stopping; nothing was done.", 1));
+      return;
+    }
+    const auto line = lines.next(Deadline::in(clock_, config_.call_timeout));
+    if (!line) {
+      responder.send(line.error().code == ErrorCode::kNotFound
+                         ? http::error_response(404, http::error_type::kNotFound, "file_not_found",
+                                                "There is no such file.", "input_file_id")
+                         : store_failure(line.error()));
+      return;
+    }
+    if (!*line || !check.take(**line)) break;
+  }
+  check.finish();
+  responder.send(http::json_response(200, validation_json(asked, check)));
+}
+
+}  // namespace sluice::producer

@@ -1,0 +1,47 @@
+// Checks of input files that a client waits for: one after the other on a thread of their own, so that a
+// large file holds up no handler.
+//
+// Safe for concurrent use; stop() joins, and may be called twice. Parts must outlive it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "common/base/bounded_queue.h"
+#include "common/base/clock.h"
+#include "common/http/responder.h"
+#include "common/store/batch_store.h"
+#include "common/store/file_store.h"
+#include "producer/api/models.h"
+
+namespace sluice::producer {
+
+struct DryRunConfig {
+  std::size_t waiting_max = 16;  // More are refused.
+  std::chrono::milliseconds call_timeout{10'000};
+};
+
+class DryRuns {
+ public:
+  DryRuns(FileStore& files, const ModelCatalog& models, DryRunConfig config, Clock& clock);
+  ~DryRuns();
+
+  // False: too many wait already. Otherwise the responder gets its answer; nothing is done for a client that
+  // has left.
+  bool submit(const NewFileBatch& asked, const http::Responder& responder);
+  void stop();
+
+ private:
+  void check(const NewFileBatch& asked, const http::Responder& responder);
+
+  FileStore& files_;
+  const ModelCatalog& models_;
+  const DryRunConfig config_;
+  Clock& clock_;
+  std::atomic<bool> stopping_{false};
+  BoundedQueue<std::function<void()>> waiting_;
+  std::thread thread_;
+};
+
+}  // namespace sluice::producer

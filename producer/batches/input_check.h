@@ -1,0 +1,54 @@
+// Checks a batch's input file, line by line as it is read: every bad line is counted and, up to a bound,
+// reported with its number.
+//
+// For one owner, its thread. `models` must outlive it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "common/store/batch_store.h"
+#include "common/store/file_lines.h"
+#include "producer/api/models.h"
+#include "producer/batches/input_line.h"
+
+namespace sluice::producer {
+
+inline constexpr std::int64_t kBatchLinesMax = 50'000;
+inline constexpr std::uint64_t kBatchFileBytesMax = 200 * 1024 * 1024;
+inline constexpr std::size_t kBatchErrorsKept = 1'000;
+
+// A line that holds nothing; it counts as a line and is passed over.
+bool is_blank(std::string_view line);
+
+class InputCheck {
+ public:
+  InputCheck(std::string endpoint, const ModelCatalog& models)
+      : endpoint_(std::move(endpoint)), models_(models) {}
+
+  // The next line. False: there are too many, the rest need not be read.
+  bool take(const FileLine& line);
+  // After the last line: a file without requests is an error, too.
+  void finish();
+
+  const BatchErrors& errors() const { return errors_; }
+  std::int64_t requests() const { return requests_; }  // Lines that are not blank, good or bad.
+  // Of the good ones.
+  std::int64_t prompt_tokens() const { return prompt_tokens_; }
+  std::int64_t tokens_max() const { return tokens_max_; }  // Prompts and the longest answers.
+
+ private:
+  void add(BatchError error, std::int64_t line);
+
+  const std::string endpoint_;
+  const ModelCatalog& models_;
+  BatchErrors errors_;
+  std::int64_t line_no_ = 0;
+  std::int64_t requests_ = 0;
+  std::int64_t prompt_tokens_ = 0;
+  std::int64_t tokens_max_ = 0;
+  std::unordered_map<std::string, std::int64_t> lines_by_id_;
+};
+
+}  // namespace sluice::producer
