@@ -149,7 +149,7 @@ TEST(BatchRequest, NamesTheFieldAtFault) {
     const auto parsed = parse_batch_request(body.dump());
     return parsed ? "good" : parsed.error().param;
   };
-  EXPECT_EQ(param_of({}), "good");
+  EXPECT_EQ(param_of(json::object()), "good");
   EXPECT_EQ(param_of({{"input_file_id", nullptr}}), "input_file_id");
   EXPECT_EQ(param_of({{"endpoint", "/v1/jobs"}}), "endpoint");
   EXPECT_EQ(param_of({{"output_expires_after", {{"anchor", "created_at"}}}}), "output_expires_after.seconds");
