@@ -24,6 +24,7 @@ json parameters_to_json(const JobParameters& p) {
               {"logprobs", p.logprobs},
               {"top_logprobs", p.top_logprobs},
               {"precision", request_precision_name(p.precision)}};
+  if (p.stream) out["stream"] = true;
   if (p.seed) out["seed"] = *p.seed;
   if (!p.stop.empty()) out["stop"] = p.stop;
   if (p.fault) {
@@ -56,6 +57,7 @@ JobParameters parameters_from_json(const json& in) {
   take(in, "repetition_penalty", p.repetition_penalty);
   take(in, "logprobs", p.logprobs);
   take(in, "top_logprobs", p.top_logprobs);
+  take(in, "stream", p.stream);
   if (const auto precision = in.find("precision"); precision != in.end() && precision->is_string()) {
     p.precision =
         request_precision_from(precision->get_ref<const std::string&>()).value_or(RequestPrecision::kFull);

@@ -58,6 +58,7 @@ struct JobParameters {
   bool logprobs = false;          // Tell how likely each token was,
   int top_logprobs = 0;           // and which others were likeliest (0-20; above 0 only with logprobs).
   RequestPrecision precision = RequestPrecision::kFull;
+  bool stream = false;  // Somebody reads along: tell the text from the first token on.
   std::optional<RequestFault> fault;
   bool operator==(const JobParameters&) const = default;
 };

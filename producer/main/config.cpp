@@ -53,6 +53,12 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
       .add("wait-poll", config.wait.poll_every,
            "How often all awaited jobs are looked up, should their events be lost")
       .range(milliseconds(10), seconds(60));
+  settings.add("live-watchers-max", config.live.watchers_max, "Clients that may read along with running jobs")
+      .range(1, 1'000'000);
+  settings
+      .add("live-read-every", config.live.read_every,
+           "How often the text of watched jobs is read: less often is less smooth, and cheaper")
+      .range(milliseconds(1), seconds(10));
 }
 
 void bind_loops(config::Settings& settings, ProducerConfig& config) {

@@ -26,6 +26,7 @@
 #include "producer/dispatch/shard_owner.h"
 #include "producer/files/file_api.h"
 #include "producer/files/file_sweeper.h"
+#include "producer/live/token_feed.h"
 #include "producer/submit/coalescer.h"
 #include "producer/wait/waiters.h"
 
@@ -62,6 +63,7 @@ struct ProducerConfig {
   FileApiConfig files;
   FileSweeperConfig file_sweeper;
   WaitConfig wait;
+  FeedConfig live;
 };
 
 // Binds every field; `config` must outlive the loading.

@@ -24,6 +24,7 @@
 #include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_key_store.h"
+#include "common/store/mysql_live_store.h"
 #include "common/store/mysql_operation_store.h"
 #include "common/store/mysql_shard_leases.h"
 #include "producer/admin/dead_letter_api.h"
@@ -36,6 +37,8 @@
 #include "producer/dispatch/rabbit_dead_queue.h"
 #include "producer/files/file_api.h"
 #include "producer/files/file_sweeper.h"
+#include "producer/live/redis_live_streams.h"
+#include "producer/live/token_feed.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/wait/final_events.h"
 #include "producer/wait/hot_jobs.h"
@@ -56,6 +59,12 @@ std::string make_owner_name(Rng& rng) {
   return "producer-" + std::string(host.data()) + "-" + std::to_string(getpid()) + "-" + to_hex(random);
 }
 
+// The feed reads all the time while somebody watches: it has a connection that no request waits for.
+RedisConfig for_live_text(RedisConfig config) {
+  config.connections_max = 1;
+  return config;
+}
+
 // None: there is no master key; a wrong one was refused with the settings.
 std::optional<Sealer> sealer_of(const Secret& master_key) {
   if (master_key.reveal().empty()) return std::nullopt;
@@ -74,6 +83,7 @@ class RealService final : public Service {
         ids_(clock, rng),
         mysql_(config_.mysql, clock, rng, log_),
         redis_(config_.redis, clock, rng, log_),
+        live_redis_(for_live_text(config_.redis), clock, rng, log_),
         jobs_(mysql_, ids_, config_.rules),
         events_(mysql_, config_.rules.republish_after),
         accounts_(mysql_, rng, std::nullopt),
@@ -95,6 +105,9 @@ class RealService final : public Service {
         hot_(redis_),
         reader_(jobs_, hot_, clock, metrics_.api),
         waiters_(reader_, config_.wait, clock, log_, metrics_.wait),
+        live_store_(mysql_),
+        live_streams_(live_redis_),
+        feed_(waiters_, live_store_, live_streams_, config_.live, clock, log_, metrics_.live),
         shards_(leases_, make_owner_name(rng), config_.shards, clock, log_, metrics_.dispatch),
         dispatcher_(
             jobs_, broker_, model_names(), [this] { return shards_.owned(); }, config_.dispatcher, clock, rng,
@@ -164,6 +177,7 @@ class RealService final : public Service {
     file_sweeper_.start();
     batch_loop_.start();
     waiters_.start();
+    feed_.start();
     coalescer_.start();
     queued_meter_.start();
     SLUICE_TRY(http_.start());
@@ -181,6 +195,7 @@ class RealService final : public Service {
     stopped_ = true;
     log_.info("stopping", {{"waiters", waiters_.size()}});
     waiters_.stop();    // Whoever waits gets the job as it is, so that the server need not wait for them.
+    feed_.stop();       // Likewise whoever reads along.
     http_.stop();       // Running requests still get their commits.
     coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
     api_.stop();
@@ -244,6 +259,7 @@ class RealService final : public Service {
   IdMaker ids_;
   MysqlPool mysql_;
   RedisPool redis_;
+  RedisPool live_redis_;
   MysqlJobStore jobs_;
   MysqlEventStore events_;
   MysqlAccountStore accounts_;
@@ -265,6 +281,9 @@ class RealService final : public Service {
   RedisHotJobs hot_;
   JobReader reader_;
   Waiters waiters_;
+  MysqlLiveStore live_store_;
+  RedisLiveStreams live_streams_;
+  TokenFeed feed_;
   ShardOwner shards_;
   Dispatcher dispatcher_;
   Relay relay_;

@@ -68,6 +68,14 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.files.chunks_swept = r.counter("sluice_producer_file_chunks_swept_total", "Chunks of files taken away");
 
   m.wait.resolved = r.counter_family("sluice_producer_waits_total", "Waits that are over", {"by"});
+
+  m.live.watchers = r.gauge("sluice_producer_live_watchers", "Who reads along with a job");
+  m.live.jobs = r.gauge("sluice_producer_live_jobs", "Jobs that somebody reads along with");
+  m.live.entries = r.counter("sluice_producer_live_entries_total", "Pieces of live text read from Redis");
+  m.live.mismatches = r.counter("sluice_producer_live_mismatches_total",
+                                "Watchers who were told what a later attempt did not say");
+  m.live.redis_errors =
+      r.counter("sluice_producer_live_redis_errors_total", "Failed calls of Redis about live text");
   return m;
 }
 

@@ -59,6 +59,14 @@ struct FileMetrics {
   metrics::Counter chunks_swept;
 };
 
+struct LiveMetrics {
+  metrics::Gauge watchers;
+  metrics::Gauge jobs;
+  metrics::Counter entries;
+  metrics::Counter mismatches;
+  metrics::Counter redis_errors;
+};
+
 struct ProducerMetrics {
   ApiMetrics api;
   SubmitMetrics submit;
@@ -66,6 +74,7 @@ struct ProducerMetrics {
   LoopMetrics loops;
   WaitMetrics wait;
   FileMetrics files;
+  LiveMetrics live;
 };
 
 // `region` is where this producer runs.

@@ -25,6 +25,7 @@ JobRequest full() {
   request.parameters.logprobs = true;
   request.parameters.top_logprobs = 5;
   request.parameters.precision = RequestPrecision::kAdaptive;
+  request.parameters.stream = true;
   request.parameters.fault = RequestFault{RequestFaultKind::kSlow, 3, 1500};
   return request;
 }

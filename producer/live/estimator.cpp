@@ -1,0 +1,150 @@
+#include "producer/live/estimator.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::producer {
+
+namespace {
+
+constexpr std::chrono::seconds kIdle{60};
+constexpr std::int64_t kMicros = 1'000'000;
+
+// Whole seconds, rounded up: more would pretend to know.
+std::int64_t later(std::int64_t us, std::int64_t tokens, std::int64_t per_s) {
+  return us + (tokens + per_s - 1) / per_s * kMicros;
+}
+
+}  // namespace
+
+Estimator::Estimator(LiveStore& live, JobStore& jobs, std::vector<std::string> models, EstimatorConfig config,
+                     Clock& clock, Log log)
+    : live_(live),
+      jobs_(jobs),
+      names_(std::move(models)),
+      config_(config),
+      clock_(clock),
+      log_(std::move(log)),
+      loop_("estimator", clock, [this] { return run_once(); }) {}
+
+std::int64_t Estimator::Queue::tokens_all() const {
+  const std::int64_t counted = tokens.back();
+  const auto front = static_cast<std::int64_t>(ids.size());
+  return front == 0 || jobs <= front ? counted : counted + counted / front * (jobs - front);
+}
+
+Duration Estimator::run_once() {
+  {
+    MutexLock lock(mutex_);
+    asleep_ = clock_.steady_now() - asked_at_ >= config_.asked_for;
+    if (asleep_) return kIdle;
+  }
+  for (const std::string& name : names_) {
+    auto model = look(name);
+    if (!model) {
+      log_.warn_limited("estimate_failed", {{"error", model.error().message}});
+      break;
+    }
+    MutexLock lock(mutex_);
+    models_[name] = std::move(*model);
+  }
+  return config_.look_every;
+}
+
+Result<Estimator::Model> Estimator::look(const std::string& name) {
+  const Deadline deadline = Deadline::in(clock_, config_.store_timeout);
+  Model model;
+  model.at = clock_.steady_now();
+  SLUICE_ASSIGN(model.rate, live_.fleet_rate(name, deadline));
+  for (int p = 0; p < kPriorities; ++p) {
+    Queue& queue = model.queues[static_cast<std::size_t>(p)];
+    const auto priority = static_cast<Priority>(p);
+    SLUICE_ASSIGN(auto front, live_.queue_front(name, priority, config_.front_max, deadline));
+    // Ids begin with the time of their making.
+    std::sort(front.begin(), front.end(),
+              [](const WaitingJob& a, const WaitingJob& b) { return a.id < b.id; });
+    queue.tokens.push_back(0);
+    for (WaitingJob& job : front) {
+      queue.tokens.push_back(queue.tokens.back() + job.tokens_max);
+      queue.ids.push_back(std::move(job.id.value));
+    }
+    queue.jobs = static_cast<std::int64_t>(queue.ids.size());
+    if (queue.jobs < config_.front_max) continue;
+    SLUICE_ASSIGN(queue.jobs, jobs_.count_queued(name, priority, config_.count_max, deadline));
+  }
+  return model;
+}
+
+void Estimator::asked() {
+  asked_at_ = clock_.steady_now();
+  if (std::exchange(asleep_, false)) loop_.wake();
+}
+
+const Estimator::Model* Estimator::known(const std::string& name) {
+  asked();
+  const auto found = models_.find(name);
+  if (found == models_.end() || clock_.steady_now() - found->second.at > config_.good_for) return nullptr;
+  return &found->second;
+}
+
+// Of a job of `own` tokens behind `jobs` others of `tokens` in all.
+Estimate Estimator::after(const Model& model, std::int64_t jobs, std::int64_t tokens,
+                          std::int64_t own) const {
+  Estimate estimate;
+  estimate.queue_position = jobs;
+  const FleetRate& rate = model.rate;
+  if (rate.places == 0 || rate.tokens_per_s == 0) return estimate;
+  const std::int64_t now = unix_seconds(clock_.wall_now()) * kMicros;
+  estimate.start_us = now;
+  if (jobs + rate.held_jobs >= rate.places) {
+    // What runs is half done, on average, and like the rest.
+    const std::int64_t usual = jobs > 0 ? tokens / jobs : own;
+    estimate.start_us = later(now, tokens + usual * rate.held_jobs / 2, rate.tokens_per_s);
+  }
+  if (rate.job_tokens_per_s > 0) estimate.finish_us = later(estimate.start_us, own, rate.job_tokens_per_s);
+  return estimate;
+}
+
+std::optional<Estimate> Estimator::of(const JobGlance& job) {
+  MutexLock lock(mutex_);
+  const Model* const model = known(job.model);
+  if (model == nullptr) return std::nullopt;
+  if (job.state == JobState::kRunning) {
+    Estimate estimate;
+    const std::int64_t now = unix_micros(clock_.wall_now());
+    if (model->rate.job_tokens_per_s > 0)
+      estimate.finish_us = later(job.started_us, job.tokens_max, model->rate.job_tokens_per_s);
+    if (estimate.finish_us < now) estimate.finish_us = 0;  // Slower than usual: nobody knows.
+    return estimate;
+  }
+  std::int64_t jobs = 0;
+  std::int64_t tokens = 0;
+  for (int p = 0; p < static_cast<int>(job.priority); ++p) {
+    const Queue& queue = model->queues[static_cast<std::size_t>(p)];
+    jobs += queue.jobs;
+    tokens += queue.tokens_all();
+  }
+  const Queue& own = model->queues[static_cast<std::size_t>(job.priority)];
+  const auto before = static_cast<std::size_t>(
+      std::lower_bound(own.ids.begin(), own.ids.end(), job.id.value) - own.ids.begin());
+  const bool behind_front = before == own.ids.size() && own.jobs > static_cast<std::int64_t>(before);
+  if (behind_front) return std::nullopt;
+  return after(*model, jobs + static_cast<std::int64_t>(before), tokens + own.tokens[before], job.tokens_max);
+}
+
+std::optional<Estimate> Estimator::of_new(const std::string& name, Priority priority,
+                                          std::int64_t tokens_max) {
+  MutexLock lock(mutex_);
+  const Model* const model = known(name);
+  if (model == nullptr) return std::nullopt;
+  std::int64_t jobs = 0;
+  std::int64_t tokens = 0;
+  for (int p = 0; p <= static_cast<int>(priority); ++p) {
+    const Queue& queue = model->queues[static_cast<std::size_t>(p)];
+    jobs += queue.jobs;
+    tokens += queue.tokens_all();
+  }
+  return after(*model, jobs, tokens, tokens_max);
+}
+
+}  // namespace sluice::producer
