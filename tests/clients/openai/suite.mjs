@@ -7,6 +7,7 @@
 import { cases as files } from "./files.mjs";
 import { cases as models } from "./models.mjs";
 import { cases as errors } from "./errors.mjs";
+import { cases as batches } from "./batches.mjs";
 
 const [version, ...wanted] = process.argv.slice(2);
 const sdk = await import(version);
@@ -25,7 +26,7 @@ const world = {
 };
 
 let failed = 0;
-for (const [name, run] of Object.entries({ ...files, ...models, ...errors })) {
+for (const [name, run] of Object.entries({ ...files, ...models, ...errors, ...batches })) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   let error = null;
   try {
