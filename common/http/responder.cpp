@@ -83,10 +83,16 @@ struct Pull : std::enable_shared_from_this<Pull> {
     if (!sink->run_on_stage([self = shared_from_this()] { self->step(); })) stream.abort();
   }
   void step() {
-    Result<std::string> piece = next();
-    if (!piece) return stream.abort();
-    if (piece->empty()) return stream.end();
-    if (stream.write(std::move(*piece)) != Kept::kKept) return;  // Never full: there was room.
+    if (piece.empty()) {
+      Result<std::string> made = next();
+      if (!made) return stream.abort();
+      if (made->empty()) return stream.end();
+      piece = std::move(*made);
+    }
+    const Kept kept = stream.write(piece);
+    if (kept == Kept::kGone) return;
+    // Full: other streams have taken the room that all share. It is written again when this one has drained.
+    if (kept == Kept::kKept) piece.clear();
     stream.on_drained([self = shared_from_this()] { self->go_on(); });
   }
   Result<std::string> next() {
@@ -100,6 +106,7 @@ struct Pull : std::enable_shared_from_this<Pull> {
   const std::shared_ptr<Responder::Sink> sink;
   const ResponseStream stream;
   const PieceSource source;
+  std::string piece;  // Made, and not kept by the stream yet. Steps follow each other, never side by side.
 };
 
 }  // namespace

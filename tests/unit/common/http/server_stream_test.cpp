@@ -243,6 +243,16 @@ TEST_F(ServerStream, LargeContentIsMadeAsItIsRead) {
   EXPECT_EQ(cut("aborted"), 1);
 }
 
+TEST_F(ServerStream, AContentGoesOutWholeWhereOthersHaveTakenTheRoom) {
+  config_.streams_bytes_max = 300'000;
+  start();
+  RawClient slow(server_->port(), 4096);
+  slow.send(get("/pull"));
+  ASSERT_TRUE(slow.receive_text("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(ask(get("/pull?sized")).body, std::string(kPulledBytes, 'p'));
+  slow.reset();
+}
+
 TEST_F(ServerStream, AContentThatNobodyReadsIsNotMade) {
   config_.write_timeout = 100ms;
   start();
