@@ -69,8 +69,8 @@ Result<std::vector<ClaimedJob>> MysqlJobStore::claim_once(std::span<const TaskRe
     }
     if (!held_back.empty()) {
       // Its message is used up: from here on it is as if it had never been published, so that it is as soon
-      // as the pause ends.
-      Sql update("UPDATE job SET publish_due = UTC_TIMESTAMP(6), published_at = NULL WHERE id IN ");
+      // as the pause ends, in the place that it had among its tenant's jobs.
+      Sql update("UPDATE job SET publish_due = created_at, published_at = NULL WHERE id IN ");
       update.list(held_back);
       if (auto updated = db.execute(update, deadline); !updated) return fail(updated.error());
     }

@@ -9,6 +9,11 @@
 namespace sluice {
 
 namespace {
+// job.queue_rank, see schema/sql/0033.
+constexpr int kRankPublished = 0;
+constexpr int kRankRestart = 1;
+constexpr int kRankNew = 2;
+
 Error no_such_job(const JobId& id) {
   return Error{ErrorCode::kNotFound, "no job with id " + id.value};
 }
@@ -65,38 +70,117 @@ Result<std::vector<Job>> MysqlJobStore::list(const JobFilter& filter, Deadline d
 Result<std::int64_t> MysqlJobStore::count_queued(const std::string& model, Priority priority,
                                                  std::int64_t count_max, Deadline deadline) {
   Sql sql(
-      "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE model = ? AND priority = ? AND publish_due IS NOT NULL "
-      "LIMIT ?) AS waiting");
+      "SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE model = ? AND priority = ? AND queue_rank >= 0 LIMIT ?) "
+      "AS waiting");
   sql.bind(model).bind(static_cast<int>(priority)).bind(count_max);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   return rows.front().int64(0);
 }
 
-Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, Priority priority,
-                                                      std::span<const int> shards, int limit,
-                                                      Deadline deadline) {
-  std::vector<DueTask> tasks;
-  if (shards.empty() || limit <= 0) return tasks;
+Result<DueTenants> MysqlJobStore::due_tenants(const std::string& model, Priority priority,
+                                              const TenantId& after, int limit, Deadline deadline) {
+  // Written so that the server skips from tenant to tenant ("Using index for group-by"): all columns of the
+  // index's beginning are named, and nothing else is asked inside.
   Sql sql(
-      "SELECT id, generation, attempt, TIMESTAMPDIFF(MICROSECOND, published_at, UTC_TIMESTAMP(6)) FROM job "
-      "WHERE model = ? AND priority = ? AND publish_due <= UTC_TIMESTAMP(6)");
-  sql.bind(model).bind(static_cast<int>(priority));
-  // Asked once, whatever the number of rows: nothing of a paused model, no row of a paused tenant or batch.
-  sql.text(" AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?)").bind(model);
-  sql.text(" AND tenant_id NOT IN (SELECT name FROM pause WHERE kind = 'tenant')");
-  sql.text(
-      " AND (batch_id IS NULL OR batch_id NOT IN (SELECT id FROM file_batch WHERE paused_at IS NOT NULL))");
-  if (static_cast<int>(shards.size()) < kShards) sql.text(" AND shard IN ").list(shards);
-  sql.text(" ORDER BY publish_due LIMIT ?").bind(limit);
+      "SELECT found.tenant_id, found.rank_, found.due, "
+      "found.tenant_id IN (SELECT name FROM pause WHERE kind = 'tenant') FROM (");
+  for (const int rank : {kRankRestart, kRankNew}) {
+    if (rank == kRankNew) sql.text(" UNION ALL ");
+    sql.text("(SELECT tenant_id, queue_rank AS rank_, MIN(publish_due) <= UTC_TIMESTAMP(6) AS due FROM job ")
+        .text(
+            "FORCE INDEX (job_queue) WHERE model = ? AND priority = ? AND queue_rank = ? AND tenant_id > ? ")
+        .text("GROUP BY model, priority, queue_rank, tenant_id ORDER BY tenant_id LIMIT ?)");
+    sql.bind(model).bind(static_cast<int>(priority)).bind(rank).bind(after.value).bind(limit);
+  }
+  sql.text(") AS found WHERE NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?)").bind(model);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  struct Seen {
+    int count = 0;
+    std::string last;
+  };
+  std::map<std::int64_t, Seen> seen;
+  std::map<std::string, bool> due;
+  for (const Row row : rows) {
+    Seen& rank = seen[row.int64(1)];
+    ++rank.count;
+    rank.last = std::max(rank.last, row.str(0));
+    bool& is_due = due[row.str(0)];
+    is_due = is_due || (row.int64(2) != 0 && row.int64(3) == 0);
+  }
+  DueTenants answer;
+  // Beyond the last of a rank that was cut off, tenants may be missing.
+  for (const auto& [rank, part] : seen) {
+    if (part.count >= limit && (!answer.next || part.last < answer.next->value)) {
+      answer.next = TenantId{part.last};
+    }
+  }
+  for (const auto& [tenant, is_due] : due) {
+    if (is_due && (!answer.next || tenant <= answer.next->value)) answer.tenants.push_back(TenantId{tenant});
+  }
+  return answer;
+}
+
+namespace {
+
+constexpr const char* kSelectDue =
+    "SELECT id, generation, attempt, tenant_id, tokens_max, "
+    "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at), "
+    "TIMESTAMPDIFF(MICROSECOND, published_at, UTC_TIMESTAMP(6)) FROM job FORCE INDEX (job_queue) "
+    "WHERE model = ? AND priority = ? AND queue_rank = ? AND (batch_id IS NULL OR batch_id NOT IN "
+    "(SELECT id FROM file_batch WHERE paused_at IS NOT NULL)) ";
+
+std::vector<DueTask> read_due(const Rows& rows) {
+  std::vector<DueTask> tasks;
   tasks.reserve(rows.size());
   for (const Row row : rows) {
     DueTask task;
     task.ref = TaskRef{JobId{row.str(0)}, row.int64(1), static_cast<int>(row.int64(2))};
-    if (!row.is_null(3)) task.published_ms_ago = std::max<std::int64_t>(0, row.int64(3) / 1000);
+    task.tenant.value = row.str(3);
+    task.tokens_max = row.int64(4);
+    task.expires_in_ms = row.int64(5) / 1000;
+    if (!row.is_null(6)) task.published_ms_ago = std::max<std::int64_t>(0, row.int64(6) / 1000);
     tasks.push_back(std::move(task));
   }
   return tasks;
+}
+
+}  // namespace
+
+Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, Priority priority,
+                                                      std::span<const TenantId> tenants, int limit,
+                                                      Deadline deadline) {
+  if (tenants.empty() || limit <= 0) return std::vector<DueTask>();
+  // One range of the index for each tenant and rank: as many rows are read as are wanted.
+  Sql sql;
+  for (const TenantId& tenant : tenants) {
+    for (const int rank : {kRankRestart, kRankNew}) {
+      sql.text(&tenant == tenants.data() && rank == kRankRestart ? "(" : " UNION ALL (").text(kSelectDue);
+      sql.text("AND tenant_id = ? AND publish_due <= UTC_TIMESTAMP(6) ORDER BY publish_due LIMIT ?)");
+      sql.bind(model).bind(static_cast<int>(priority)).bind(rank).bind(tenant.value).bind(limit);
+    }
+  }
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  std::vector<DueTask> tasks = read_due(rows);
+  std::map<TenantId, int> counts;
+  std::erase_if(tasks, [&](const DueTask& task) { return ++counts[task.tenant] > limit; });
+  return tasks;
+}
+
+Result<std::vector<DueTask>> MysqlJobStore::unstarted_tasks(const std::string& model, Priority priority,
+                                                            std::span<const int> shards, int limit,
+                                                            Deadline deadline) {
+  if (shards.empty() || limit <= 0) return std::vector<DueTask>();
+  // Nothing in here but what the broker should have: a few batches, whatever waits.
+  Sql sql(kSelectDue);
+  sql.text("AND publish_due <= UTC_TIMESTAMP(6)");
+  sql.bind(model).bind(static_cast<int>(priority)).bind(kRankPublished);
+  // Asked once, whatever the number of rows: nothing of a paused model, no row of a paused tenant.
+  sql.text(" AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?)").bind(model);
+  sql.text(" AND tenant_id NOT IN (SELECT name FROM pause WHERE kind = 'tenant')");
+  if (static_cast<int>(shards.size()) < kShards) sql.text(" AND shard IN ").list(shards);
+  sql.text(" LIMIT ?").bind(limit);
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  return read_due(rows);
 }
 
 Status MysqlJobStore::mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) {

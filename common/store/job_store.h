@@ -67,7 +67,15 @@ struct TaskRef {
 
 struct DueTask {
   TaskRef ref;
-  std::int64_t published_ms_ago = -1;  // -1: never published.
+  TenantId tenant;
+  std::int64_t tokens_max = 0;
+  std::int64_t expires_in_ms = 0;      // Negative: its time is over.
+  std::int64_t published_ms_ago = -1;  // -1: not since its last start.
+};
+
+struct DueTenants {
+  std::vector<TenantId> tenants;  // In the order of their names.
+  std::optional<TenantId> next;   // There may be more after this one.
 };
 
 struct ClaimedJob {
@@ -140,10 +148,20 @@ class JobStore {
                                             std::int64_t count_max, Deadline deadline) = 0;
 
   // --- dispatcher ---
-  // Queued jobs that should be published now, longest due first.
+  // Tenants, of any shard and not paused, with jobs for due_tasks(), after the one named. Costs about one
+  // seek for each tenant that is looked at, `limit` at most, however many jobs wait.
+  virtual Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after,
+                                         int limit, Deadline deadline) = 0;
+  // Up to `limit` queued jobs of each of `tenants` that should be published now and are not known to the
+  // broker: first those that were started before, then the others, each longest due first.
   virtual Result<std::vector<DueTask>> due_tasks(const std::string& model, Priority priority,
-                                                 std::span<const int> shards, int limit,
+                                                 std::span<const TenantId> tenants, int limit,
                                                  Deadline deadline) = 0;
+  // Jobs that were published and are still queued after `rules.republish_after`, of tenants that aren't
+  // paused.
+  virtual Result<std::vector<DueTask>> unstarted_tasks(const std::string& model, Priority priority,
+                                                       std::span<const int> shards, int limit,
+                                                       Deadline deadline) = 0;
   // They were published (or, with `published` false, need not be yet): look again after
   // `rules.republish_after`. A job that was started since then is left alone.
   virtual Status mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) = 0;

@@ -49,7 +49,7 @@ class LiveStore {
   virtual ~LiveStore() = default;
   // One statement for all; in no order, and without those that aren't there.
   virtual Result<std::vector<JobGlance>> glance(std::span<const JobId> ids, Deadline deadline) = 0;
-  // The first `limit` of those that wait, longest due first.
+  // The first `limit` of those that wait: what the broker has, then by tenant, longest due first.
   virtual Result<std::vector<WaitingJob>> queue_front(const std::string& model, Priority priority, int limit,
                                                       Deadline deadline) = 0;
   virtual Result<FleetRate> fleet_rate(const std::string& model, Deadline deadline) = 0;

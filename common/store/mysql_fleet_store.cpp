@@ -197,7 +197,7 @@ Result<std::vector<WaitingJobs>> MysqlFleetStore::waiting_jobs(Deadline deadline
   for (const Row kind : kinds) {
     Sql count(
         "SELECT COUNT(*), COALESCE(SUM(publish_due < UTC_TIMESTAMP(6) - INTERVAL 10 SECOND), 0) FROM job "
-        "WHERE publish_due IS NOT NULL AND model = ? AND priority = ?");
+        "WHERE queue_rank >= 0 AND model = ? AND priority = ?");
     count.bind(kind.text(0)).bind(kind.int64(1));
     SLUICE_ASSIGN(const Rows counted, pool_.query(count, deadline));
     if (counted.front().int64(0) == 0) continue;

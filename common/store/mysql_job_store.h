@@ -23,8 +23,14 @@ class MysqlJobStore final : public JobStore {
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
+  Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after, int limit,
+                                 Deadline deadline) override;
   Result<std::vector<DueTask>> due_tasks(const std::string& model, Priority priority,
-                                         std::span<const int> shards, int limit, Deadline deadline) override;
+                                         std::span<const TenantId> tenants, int limit,
+                                         Deadline deadline) override;
+  Result<std::vector<DueTask>> unstarted_tasks(const std::string& model, Priority priority,
+                                               std::span<const int> shards, int limit,
+                                               Deadline deadline) override;
   Status mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) override;
   Result<std::vector<ClaimedJob>> claim(std::span<const TaskRef> tasks, const std::string& worker_id,
                                         Deadline deadline) override;

@@ -38,8 +38,8 @@ Result<std::vector<JobGlance>> MysqlLiveStore::glance(std::span<const JobId> ids
 Result<std::vector<WaitingJob>> MysqlLiveStore::queue_front(const std::string& model, Priority priority,
                                                             int limit, Deadline deadline) {
   Sql sql(
-      "SELECT id, tokens_max FROM job WHERE model = ? AND priority = ? AND publish_due IS NOT NULL ORDER BY "
-      "publish_due LIMIT ?");
+      "SELECT id, tokens_max FROM job FORCE INDEX (job_queue) WHERE model = ? AND priority = ? AND "
+      "queue_rank IN (0, 1, 2) ORDER BY queue_rank, tenant_id, publish_due LIMIT ?");
   sql.bind(model).bind(static_cast<int>(priority)).bind(limit);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   std::vector<WaitingJob> jobs;

@@ -12,15 +12,8 @@ namespace sluice::producer {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 // Of the depth, in quarters: in one turn high takes more than normal, and low is never left out.
 constexpr std::array<int, kPriorities> kScanQuarters = {4, 2, 1};
-// Rows that one scan may look at beyond the room there is: those that need not be published yet.
-constexpr std::int64_t kDeferMax = 256;
-constexpr int kForeignLook = 8;
-// A row says when it was published as of its commit or mark; its message may be this much younger.
-constexpr milliseconds kPublishLag{1'000};
 
 Message task_message(const std::string& queue, const TaskRef& task) {
   Message message;
@@ -54,6 +47,9 @@ Dispatcher::Dispatcher(JobStore& store, Broker& broker, std::vector<std::string>
       queue.priority = static_cast<Priority>(p);
       queue.name = task_queue_name(model, queue.priority);
       queue.scan_max = std::max(1, config_.depth * kScanQuarters[static_cast<std::size_t>(p)] / 4);
+      queue.depth_max = config_.depth;
+      queue.depth_min = queue.depth = std::min(config_.depth, config_.depth_min);
+      queue.fair = FairShare(config_.share_tokens);
       queues_.push_back(std::move(queue));
     }
   }
@@ -70,19 +66,31 @@ TaskQueue* Dispatcher::find(const std::string& model, Priority priority) {
   return nullptr;
 }
 
-int Dispatcher::reserve(const std::string& model, Priority priority, int wanted) {
+bool Dispatcher::owns(const TenantId& tenant) const {
+  return std::find(owned_now_.begin(), owned_now_.end(), shard_of_tenant(tenant)) != owned_now_.end();
+}
+
+int Dispatcher::reserve(const std::string& model, Priority priority, const TenantId& tenant,
+                        const std::vector<std::int64_t>& tokens) {
   const bool up = broker_.ready();
   MutexLock lock(mutex_);
   TaskQueue* queue = find(model, priority);
   if (queue == nullptr) return 0;
-  const std::int64_t room = up && !queue->backlog ? queue->room(config_.depth) : 0;
-  const int granted = static_cast<int>(std::min<std::int64_t>(wanted, room));
-  queue->reserved += granted;
-  if (granted < wanted) {
-    queue->backlog = true;
-    ++queue->misses;
+  auto room = static_cast<std::size_t>(up && !queue->foreign ? queue->room() : 0);
+  // Many jobs take long to commit, and whoever comes meanwhile needs room as well.
+  if (tokens.size() > room) room = (room + 1) / 2;
+  const auto asked = static_cast<std::ptrdiff_t>(std::min(room, tokens.size()));
+  const std::size_t granted = queue->fair.pass(tenant, {tokens.begin(), tokens.begin() + asked});
+  queue->reserved += static_cast<std::int64_t>(granted);
+  if (granted < tokens.size()) {
+    if (owns(tenant)) {
+      queue->fair.wait(tenant);
+    } else {
+      queue->foreign = true;
+      ++queue->foreign_misses;
+    }
   }
-  return granted;
+  return static_cast<int>(granted);
 }
 
 void Dispatcher::release(const std::string& model, Priority priority, int count) {
@@ -133,6 +141,10 @@ Duration Dispatcher::run_once() {
     soon = std::exchange(scan_soon_, false);
   }
   const std::vector<int> shards = owned_();
+  {
+    MutexLock lock(mutex_);
+    owned_now_ = shards;
+  }
   bool progress = false;
   for (TaskQueue& queue : queues_) {
     const bool scan_due = soon || clock_.steady_now() >= queue.scan_at;
@@ -140,7 +152,7 @@ Duration Dispatcher::run_once() {
     bool waiting = false;
     {
       MutexLock lock(mutex_);
-      waiting = queue.backlog && !shards.empty();
+      waiting = queue.fair.waiting() > 0;
       look = look || waiting || queue.ready < 0 || queue.published > 0;
     }
     if (!look) continue;
@@ -151,10 +163,10 @@ Duration Dispatcher::run_once() {
     bool room = false;
     {
       MutexLock lock(mutex_);
-      room = queue.room(config_.depth) > 0;
+      room = queue.room() > 0;
     }
     if (scan_due || (waiting && room)) {
-      const ScanEnd end = scan(queue, shards);
+      const ScanEnd end = scan(queue, shards, scan_due);
       failed = failed || end == ScanEnd::kFailed;
       progress = progress || end == ScanEnd::kProgress;
     }
@@ -162,17 +174,17 @@ Duration Dispatcher::run_once() {
   }
   if (failed) return backoff_.next();
   backoff_.reset();
-  return pause(progress, !shards.empty());
+  return pause(progress);
 }
 
-Duration Dispatcher::pause(bool progress, bool owner) {
+Duration Dispatcher::pause(bool progress) {
   MutexLock lock(mutex_);
   const SteadyTime now = clock_.steady_now();
   SteadyTime next = now + config_.scan_every;
   for (const TaskQueue& queue : queues_) {
     if (!queue.fresh.empty()) return Duration::zero();
-    if (queue.backlog && owner) {
-      if (progress && queue.room(config_.depth) > 0) return Duration::zero();
+    if (queue.fair.waiting() > 0) {
+      if (progress && queue.room() > 0) return Duration::zero();
       next = std::min(next, now + config_.full_poll);
     }
     next = std::min(next, queue.scan_at);
@@ -252,7 +264,6 @@ void Dispatcher::put_back(TaskQueue& queue, std::vector<FreshTask> left) {
   left.erase(too_old, left.end());
   MutexLock lock(mutex_);
   queue.reserved -= dropped;
-  queue.backlog = queue.backlog || dropped > 0;  // Those are for the scan; nothing new may overtake them.
   queue.fresh.insert(queue.fresh.begin(), std::make_move_iterator(left.begin()),
                      std::make_move_iterator(left.end()));
 }
@@ -281,91 +292,9 @@ bool Dispatcher::measure(TaskQueue& queue) {
     log_.warn_limited("queue_not_measured", {{"queue", queue.name}, {"error", depth.error().message}});
     return false;
   }
-  queue.ready = static_cast<std::int64_t>(depth->ready);
-  queue.published = 0;
+  queue.measured(static_cast<std::int64_t>(depth->ready));
   if (queue.ready == 0) queue.empty_at = clock_.steady_now();
   return true;
-}
-
-bool Dispatcher::is_lost(const TaskQueue& queue, std::int64_t published_ms_ago) const {
-  if (published_ms_ago >= config_.lost_after.count()) return true;
-  if (!queue.empty_at) return false;
-  const Duration empty_ago = clock_.steady_now() - *queue.empty_at;
-  return milliseconds(published_ms_ago) >= empty_ago + kPublishLag;
-}
-
-Dispatcher::ScanEnd Dispatcher::scan(TaskQueue& queue, const std::vector<int>& shards) {
-  queue.scan_at = clock_.steady_now() + config_.scan_every;
-  std::int64_t room = 0;
-  std::uint64_t misses = 0;
-  {
-    MutexLock lock(mutex_);
-    room = std::min<std::int64_t>(queue.room(config_.depth), queue.scan_max);
-    misses = queue.misses;
-  }
-  const int limit = static_cast<int>(room + kDeferMax);
-  auto due = store_.due_tasks(queue.model, queue.priority, shards, limit, call_deadline());
-  if (!due) {
-    log_.warn_limited("due_tasks_failed", {{"queue", queue.name}, {"error", due.error().message}});
-    return ScanEnd::kFailed;
-  }
-
-  std::vector<TaskRef> sending;
-  std::vector<TaskRef> deferred;
-  std::size_t republished = 0;
-  bool left_over = static_cast<int>(due->size()) == limit;
-  for (DueTask& task : *due) {
-    const bool published_before = task.published_ms_ago >= 0;
-    if (published_before && !is_lost(queue, task.published_ms_ago)) {
-      deferred.push_back(std::move(task.ref));
-    } else if (static_cast<std::int64_t>(sending.size()) < room) {
-      republished += published_before ? 1 : 0;
-      sending.push_back(std::move(task.ref));
-    } else {
-      left_over = true;
-    }
-  }
-  const Sent sent = send(queue, sending);
-  left_over = left_over || !sent.not_sent.empty();
-  const double confirmed = static_cast<double>(sent.confirmed.size());
-  const double again = std::min(static_cast<double>(republished), confirmed);
-  metrics_.published.with({"republish", priority_name(queue.priority)}).add(again);
-  metrics_.published.with({"scan", priority_name(queue.priority)}).add(confirmed - again);
-  metrics_.deferred.add(static_cast<double>(deferred.size()));
-
-  if (!sent.confirmed.empty()) SLUICE_FAILPOINT("dispatcher.after_publish");
-  std::vector<TaskRef> look_later = std::move(deferred);
-  look_later.insert(look_later.end(), sent.unknown.begin(), sent.unknown.end());
-  Status marked;
-  if (!sent.confirmed.empty()) marked = store_.mark_tasks(sent.confirmed, true, call_deadline());
-  if (marked && !look_later.empty()) marked = store_.mark_tasks(look_later, false, call_deadline());
-  if (!marked) {
-    // Their rows are still due: at worst they are published twice.
-    log_.warn_limited("mark_tasks_failed", {{"queue", queue.name}, {"error", marked.error().message}});
-  }
-
-  const bool foreign = !left_over && foreign_backlog(queue, shards);
-  {
-    MutexLock lock(mutex_);
-    if (left_over || foreign) {
-      queue.backlog = true;
-    } else if (queue.misses == misses) {
-      queue.backlog = false;
-    }
-  }
-  if (!marked || !sent.not_sent.empty()) return ScanEnd::kFailed;
-  return sent.confirmed.empty() && look_later.empty() ? ScanEnd::kIdle : ScanEnd::kProgress;
-}
-
-bool Dispatcher::foreign_backlog(const TaskQueue& queue, const std::vector<int>& shards) {
-  if (static_cast<int>(shards.size()) == kShards) return false;
-  std::vector<int> others;
-  for (int shard = 0; shard < kShards; ++shard) {
-    if (std::find(shards.begin(), shards.end(), shard) == shards.end()) others.push_back(shard);
-  }
-  const auto due = store_.due_tasks(queue.model, queue.priority, others, kForeignLook, call_deadline());
-  return !due ||
-         std::any_of(due->begin(), due->end(), [](const DueTask& task) { return task.published_ms_ago < 0; });
 }
 
 Dispatcher::Sent Dispatcher::send(TaskQueue& queue, std::vector<TaskRef> tasks) {
@@ -398,6 +327,7 @@ Dispatcher::Sent Dispatcher::send(TaskQueue& queue, std::vector<TaskRef> tasks) 
     if (!tasks.empty() && !declare(queue)) break;
   }
   std::move(tasks.begin(), tasks.end(), std::back_inserter(sent.not_sent));
+  if (!sent.confirmed.empty()) SLUICE_FAILPOINT("dispatcher.after_publish");
   MutexLock lock(mutex_);
   queue.published += static_cast<std::int64_t>(sent.confirmed.size());
   return sent;
@@ -413,7 +343,8 @@ void Dispatcher::show(const TaskQueue& queue) {
   MutexLock lock(mutex_);
   const std::string_view priority = priority_name(queue.priority);
   metrics_.queue_ready.with({queue.model, priority}).set(static_cast<double>(queue.ready));
-  metrics_.backlog.with({queue.model, priority}).set(queue.backlog ? 1 : 0);
+  metrics_.backlog.with({queue.model, priority}).set(queue.backlog() ? 1 : 0);
+  metrics_.tenants_waiting.with({queue.model, priority}).set(static_cast<double>(queue.fair.waiting()));
 }
 
 }  // namespace sluice::producer

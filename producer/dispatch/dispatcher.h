@@ -2,10 +2,10 @@
 // database.
 //
 // Fresh path: a submitter reserves room before its commit and hands the tasks over after it; they are
-// published at once. Everything else (no room, retries, redrives, lost messages, a wiped broker) is found by
-// the scan of due rows. A row that was published before is published again only if the broker can't have its
-// message any more: the queue was empty since, or the last publish is long ago. A message too many is
-// harmless, since a start is claimed once.
+// published at once. Everything else (no room, retries, redrives) is found by the scan of due rows, which
+// gives the tenants their turns (fair_share.h). Rows that were published and not started come back to it; one
+// is published again only if the broker can't have its message any more: the queue was empty since, or the
+// last publish is long ago. A message too many is harmless, since a start is claimed once.
 //
 // FreshPublisher is safe for concurrent use and never blocks on I/O. All else runs on the loop's thread.
 // Store, broker and clock must outlive it.
@@ -31,7 +31,11 @@
 namespace sluice::producer {
 
 struct DispatcherConfig {
-  int depth = 512;  // Messages in a task queue. More keeps workers busier, fewer keeps priorities sharper.
+  // Messages in a task queue, at most: as many as workers need that never wait for the next scan. What is in
+  // the queue can't be overtaken, so it holds no more than depth_min while that is enough for them.
+  int depth = 512;
+  int depth_min = 64;
+  std::int64_t share_tokens = 1024;  // What one turn gives a tenant. Fewer mix tenants more finely.
   std::chrono::milliseconds scan_every{100};
   std::chrono::milliseconds full_poll{10};  // How soon a full queue is measured again while jobs wait.
   // After this a published row is taken for lost whatever the queue holds.
@@ -51,7 +55,8 @@ class Dispatcher final : public FreshPublisher {
              DispatcherConfig config, Clock& clock, Rng& rng, Log log, DispatchMetrics metrics);
   ~Dispatcher() override;
 
-  int reserve(const std::string& model, Priority priority, int wanted) override EXCLUDES(mutex_);
+  int reserve(const std::string& model, Priority priority, const TenantId& tenant,
+              const std::vector<std::int64_t>& tokens) override EXCLUDES(mutex_);
   void release(const std::string& model, Priority priority, int count) override EXCLUDES(mutex_);
   void publish(const std::string& model, Priority priority, std::vector<TaskRef> tasks) override
       EXCLUDES(mutex_);
@@ -78,10 +83,17 @@ class Dispatcher final : public FreshPublisher {
   bool measure(TaskQueue& queue);
   bool declare(TaskQueue& queue);
   enum class ScanEnd { kFailed, kIdle, kProgress };
-  ScanEnd scan(TaskQueue& queue, const std::vector<int>& shards);
-  bool foreign_backlog(const TaskQueue& queue, const std::vector<int>& shards);
+  // `look`: also for tenants that came to wait, and for what was published and not started.
+  ScanEnd scan(TaskQueue& queue, const std::vector<int>& shards, bool look) EXCLUDES(mutex_);
+  ScanEnd repeat_unstarted(TaskQueue& queue, const std::vector<int>& shards, std::int64_t& room)
+      EXCLUDES(mutex_);
+  bool find_waiting(TaskQueue& queue) EXCLUDES(mutex_);
+  ScanEnd fill(TaskQueue& queue, std::int64_t room) EXCLUDES(mutex_);
+  std::vector<TenantId> whose_turn(TaskQueue& queue, std::size_t count) EXCLUDES(mutex_);
+  bool mark(const TaskQueue& queue, const std::vector<TaskRef>& tasks, bool published);
+  bool owns(const TenantId& tenant) const REQUIRES(mutex_);
   Sent send(TaskQueue& queue, std::vector<TaskRef> tasks);
-  Duration pause(bool progress, bool owner) EXCLUDES(mutex_);
+  Duration pause(bool progress) EXCLUDES(mutex_);
   void count_failure(const Status& answer);
   void show(const TaskQueue& queue) EXCLUDES(mutex_);
   // Whether the message that was published so long ago can't be in the queue any more.
@@ -101,6 +113,7 @@ class Dispatcher final : public FreshPublisher {
   // Fixed after construction. Counters of its elements are guarded by mutex_; times are the loop's own.
   std::vector<TaskQueue> queues_;
   bool scan_soon_ GUARDED_BY(mutex_) = false;
+  std::vector<int> owned_now_ GUARDED_BY(mutex_);
   Loop loop_;
 };
 

@@ -64,8 +64,17 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
 void bind_loops(config::Settings& settings, ProducerConfig& config) {
   settings
       .add("dispatch-depth", config.dispatcher.depth,
-           "Messages kept in a task queue: more keeps workers busier, fewer keeps classes sharper")
+           "Most messages kept in a task queue: more keeps fast workers busier")
       .range(1, 1'000'000);
+  settings
+      .add("dispatch-depth-min", config.dispatcher.depth_min,
+           "Messages kept in a task queue while they are enough for the workers: fewer keep tenants and "
+           "classes sharper")
+      .range(1, 1'000'000);
+  settings
+      .add("dispatch-share-tokens", config.dispatcher.share_tokens,
+           "Tokens that one turn gives each tenant that waits: fewer mix tenants more finely")
+      .range(1, 10'000'000);
   settings.add("dispatch-scan", config.dispatcher.scan_every, "How often to look for jobs that became due")
       .range(milliseconds(5), seconds(60));
   settings

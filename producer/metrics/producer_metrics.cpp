@@ -33,6 +33,9 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.dispatch.backlog =
       r.gauge_family("sluice_producer_backlog", "1 while jobs wait in the database for room in their queue",
                      {"model", "priority"});
+  m.dispatch.tenants_waiting = r.gauge_family(
+      "sluice_producer_tenants_waiting",
+      "Tenants of this producer's shards whose jobs wait for room in their queue", {"model", "priority"});
   m.dispatch.shards_owned = r.gauge("sluice_producer_shards_owned", "Shards whose loops this producer runs");
 
   m.loops.events_published =

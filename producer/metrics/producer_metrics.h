@@ -26,8 +26,9 @@ struct DispatchMetrics {
   metrics::CounterFamily published;  // path: fresh, scan, republish; priority
   metrics::CounterFamily failed;     // reason
   metrics::Counter deferred;
-  metrics::GaugeFamily queue_ready;  // model, priority
-  metrics::GaugeFamily backlog;      // model, priority
+  metrics::GaugeFamily queue_ready;      // model, priority
+  metrics::GaugeFamily backlog;          // model, priority
+  metrics::GaugeFamily tenants_waiting;  // model, priority
   metrics::Gauge shards_owned;
 };
 

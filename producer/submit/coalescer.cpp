@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "common/base/failpoint.h"
@@ -17,20 +18,29 @@ class Reservations {
  public:
   explicit Reservations(FreshPublisher& publisher) : publisher_(publisher) {}
 
-  // In the order of arrival, so that of two requests the later one never gets the room.
+  // In the order of arrival, so that of two requests of a tenant the later one never gets the room.
   void reserve(std::span<Submission> submissions) {
-    std::map<Key, int> wanted;
+    std::vector<Key> order;
+    std::map<Key, std::vector<std::int64_t>> wanted;
     for (const Submission& submission : submissions) {
-      for (const NewJob& fresh : submission.jobs) ++wanted[Key{fresh.job.model, fresh.job.priority}];
+      for (const NewJob& fresh : submission.jobs) {
+        Key key{fresh.job.model, fresh.job.priority, fresh.job.tenant};
+        std::vector<std::int64_t>& tokens = wanted[key];
+        tokens.push_back(fresh.tokens_max);
+        if (tokens.size() == 1) order.push_back(std::move(key));
+      }
     }
     std::map<Key, int> room;
-    for (const auto& [key, count] : wanted) {
-      room[key] = publisher_.reserve(key.first, key.second, count);
-      left_without_ |= room[key] < count;
+    for (const Key& key : order) {
+      const std::vector<std::int64_t>& tokens = wanted.at(key);
+      const auto& [model, priority, tenant] = key;
+      const int granted = publisher_.reserve(model, priority, tenant, tokens);
+      room[key] = granted;
+      left_without_ |= granted < static_cast<int>(tokens.size());
     }
     for (Submission& submission : submissions) {
       for (NewJob& fresh : submission.jobs) {
-        int& left = room[Key{fresh.job.model, fresh.job.priority}];
+        int& left = room[Key{fresh.job.model, fresh.job.priority, fresh.job.tenant}];
         fresh.publish_reserved = left > 0;
         if (left > 0) --left;
       }
@@ -39,12 +49,13 @@ class Reservations {
 
   // After the commit: `answers` has one for each submission.
   void settle(std::span<const Submission> submissions, std::span<const Status> answers) {
-    std::map<Key, std::vector<TaskRef>> committed;
-    std::map<Key, int> unused;
+    using Queue = std::pair<std::string, Priority>;
+    std::map<Queue, std::vector<TaskRef>> committed;
+    std::map<Queue, int> unused;
     for (std::size_t i = 0; i < submissions.size(); ++i) {
       for (const NewJob& fresh : submissions[i].jobs) {
         if (!fresh.publish_reserved) continue;
-        const Key key{fresh.job.model, fresh.job.priority};
+        const Queue key{fresh.job.model, fresh.job.priority};
         if (answers[i]) {
           committed[key].push_back(TaskRef{fresh.job.id, fresh.job.generation, fresh.job.attempt});
         } else {
@@ -59,7 +70,7 @@ class Reservations {
   }
 
  private:
-  using Key = std::pair<std::string, Priority>;
+  using Key = std::tuple<std::string, Priority, TenantId>;
   FreshPublisher& publisher_;
   bool left_without_ = false;
 };

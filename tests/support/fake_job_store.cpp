@@ -1,6 +1,7 @@
 #include "tests/support/fake_job_store.h"
 
 #include <algorithm>
+#include <set>
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
@@ -199,25 +200,72 @@ Result<std::int64_t> FakeJobStore::count_queued(const std::string& model, Priori
   return std::min<std::int64_t>(count, count_max);
 }
 
-Result<std::vector<DueTask>> FakeJobStore::due_tasks(const std::string& model, Priority priority,
-                                                     std::span<const int> shards, int limit, Deadline) {
-  MutexLock lock(mutex_);
-  if (const auto fault = enter("due_tasks")) return fail(fault->code, "fault asked for");
+std::vector<const FakeJobStore::Row*> FakeJobStore::due_rows(const std::string& model, Priority priority,
+                                                             bool published) const {
   std::vector<const Row*> due;
   for (const auto& [id, row] : rows_) {
     if (row.publish_due_us < 0 || row.publish_due_us > now_us()) continue;
     if (row.job.model != model || row.job.priority != priority || is_paused(row.job)) continue;
-    if (std::find(shards.begin(), shards.end(), row.shard) == shards.end()) continue;
-    due.push_back(&row);
+    if ((row.published_us >= 0) == published) due.push_back(&row);
   }
   std::stable_sort(due.begin(), due.end(),
                    [](const Row* a, const Row* b) { return a->publish_due_us < b->publish_due_us; });
+  return due;
+}
+
+DueTask FakeJobStore::due_task(const Row& row) const {
+  DueTask task;
+  task.ref = TaskRef{row.job.id, row.job.generation, row.job.attempt};
+  task.tenant = row.job.tenant;
+  task.tokens_max = row.tokens_max;
+  task.expires_in_ms = (row.job.expires_us - now_us()) / 1000;
+  if (row.published_us >= 0) task.published_ms_ago = (now_us() - row.published_us) / 1000;
+  return task;
+}
+
+Result<DueTenants> FakeJobStore::due_tenants(const std::string& model, Priority priority,
+                                             const TenantId& after, int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("due_tenants")) return fail(fault->code, "fault asked for");
+  std::set<TenantId> found;
+  for (const Row* row : due_rows(model, priority, false)) {
+    if (row->job.tenant.value > after.value) found.insert(row->job.tenant);
+  }
+  DueTenants answer;
+  for (const TenantId& tenant : found) {
+    if (static_cast<int>(answer.tenants.size()) == limit) {
+      answer.next = answer.tenants.back();
+      break;
+    }
+    answer.tenants.push_back(tenant);
+  }
+  return answer;
+}
+
+Result<std::vector<DueTask>> FakeJobStore::due_tasks(const std::string& model, Priority priority,
+                                                     std::span<const TenantId> tenants, int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("due_tasks")) return fail(fault->code, "fault asked for");
+  std::vector<const Row*> due = due_rows(model, priority, false);
+  std::stable_partition(due.begin(), due.end(), [](const Row* row) { return row->job.attempt > 0; });
   std::vector<DueTask> tasks;
-  for (const Row* row : due) {
+  for (const TenantId& tenant : tenants) {
+    int count = 0;
+    for (const Row* row : due) {
+      if (row->job.tenant == tenant && ++count <= limit) tasks.push_back(due_task(*row));
+    }
+  }
+  return tasks;
+}
+
+Result<std::vector<DueTask>> FakeJobStore::unstarted_tasks(const std::string& model, Priority priority,
+                                                           std::span<const int> shards, int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("unstarted_tasks")) return fail(fault->code, "fault asked for");
+  std::vector<DueTask> tasks;
+  for (const Row* row : due_rows(model, priority, true)) {
     if (static_cast<int>(tasks.size()) >= limit) break;
-    DueTask task{TaskRef{row->job.id, row->job.generation, row->job.attempt}, -1};
-    if (row->published_us >= 0) task.published_ms_ago = (now_us() - row->published_us) / 1000;
-    tasks.push_back(std::move(task));
+    if (std::find(shards.begin(), shards.end(), row->shard) != shards.end()) tasks.push_back(due_task(*row));
   }
   return tasks;
 }
@@ -251,7 +299,7 @@ Result<std::vector<ClaimedJob>> FakeJobStore::claim(std::span<const TaskRef> tas
       continue;
     }
     if (is_paused(row.job)) {
-      row.publish_due_us = now_us();
+      row.publish_due_us = row.job.created_us;
       row.published_us = -1;
       continue;
     }

@@ -38,8 +38,14 @@ class FakeJobStore final : public JobStore,
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
+  Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after,
+                                 int limit, Deadline deadline) override;
   Result<std::vector<DueTask>> due_tasks(const std::string& model, Priority priority,
-                                         std::span<const int> shards, int limit, Deadline deadline) override;
+                                         std::span<const TenantId> tenants, int limit,
+                                         Deadline deadline) override;
+  Result<std::vector<DueTask>> unstarted_tasks(const std::string& model, Priority priority,
+                                               std::span<const int> shards, int limit,
+                                               Deadline deadline) override;
   Status mark_tasks(std::span<const TaskRef> tasks, bool published, Deadline deadline) override;
   Result<std::vector<ClaimedJob>> claim(std::span<const TaskRef> tasks, const std::string& worker_id,
                                         Deadline deadline) override;
@@ -155,6 +161,10 @@ class FakeJobStore final : public JobStore,
   void write_audit(const Actor& actor, std::string action, std::string target, std::string filter_json,
                    std::int64_t count) REQUIRES(mutex_);
   bool is_paused(const Job& job) const REQUIRES(mutex_);
+  // Due rows, longest due first; `published` as in job.queue_rank.
+  std::vector<const Row*> due_rows(const std::string& model, Priority priority, bool published) const
+      REQUIRES(mutex_);
+  DueTask due_task(const Row& row) const;
   Result<Operation> change_state(const OperationId& id, OperationState to, const Actor& actor);
   void redrive(LetterRow& letter, Row& row, const Operation& operation) REQUIRES(mutex_);
 

@@ -276,20 +276,76 @@ TYPED_TEST(JobStoreContract, DueTasksAreThoseNotReservedOldestFirstByClassAndSha
   auto due = this->due();
   ASSERT_THAT(due, SizeIs(2));
   EXPECT_EQ(due[0].ref.id, first);
+  EXPECT_EQ(due[0].tenant, kTenant);
+  EXPECT_EQ(due[0].tokens_max, 263);
+  EXPECT_LE(due[0].expires_in_ms, 3'600'000);
+  EXPECT_GT(due[0].expires_in_ms, 3'500'000);
   EXPECT_EQ(due[1].ref.id, second);
   EXPECT_THAT(this->due(Priority::kNormal, 1), SizeIs(1));
   ASSERT_THAT(this->due(Priority::kHigh), SizeIs(1));
   EXPECT_EQ(this->due(Priority::kHigh)[0].ref.id, urgent);
-  const int other_shard = (shard_of_tenant(kTenant) + 1) % kShards;
-  EXPECT_THAT(
-      *this->jobs().due_tasks("sluice-tiny", Priority::kNormal, std::span(&other_shard, 1), 10, this->soon()),
-      IsEmpty());
   // The reserved one is looked at only after the time in which its caller publishes it.
   this->advance(seconds(6));
   due = this->due();
   ASSERT_THAT(due, SizeIs(3));
   EXPECT_EQ(due[2].ref.id, third);
   EXPECT_GE(due[2].published_ms_ago, 5000);
+  const int other_shard = (shard_of_tenant(kTenant) + 1) % kShards;
+  EXPECT_THAT(*this->jobs().unstarted_tasks("sluice-tiny", Priority::kNormal, std::span(&other_shard, 1), 10,
+                                            this->soon()),
+              IsEmpty());
+}
+
+TYPED_TEST(JobStoreContract, ARetryThatIsDueGoesBeforeWhatWasNeverPublished) {
+  const JobId retried = this->submit();
+  const auto claimed = this->claim(retried);
+  const JobId waiting = this->submit();
+  this->fail_with(claimed[0].ref, false);
+  ASSERT_THAT(this->due(), SizeIs(1));
+  this->advance(std::chrono::milliseconds(1'001));
+  const auto due = this->due();
+  ASSERT_THAT(due, SizeIs(2));
+  EXPECT_EQ(due[0].ref.id, retried);
+  EXPECT_EQ(due[1].ref.id, waiting);
+  EXPECT_THAT(this->due(Priority::kNormal, 1), SizeIs(1));
+}
+
+TYPED_TEST(JobStoreContract, TenantsWithDueJobsAreListedByNameAndInPieces) {
+  const auto submit_for = [this](const std::string& tenant) {
+    NewJob fresh = this->new_job();
+    fresh.job.tenant.value = tenant;
+    return this->submit(fresh);
+  };
+  for (const char* tenant : {"due-c", "due-a", "due-b", "due-a"}) submit_for(tenant);
+  const JobId retried = submit_for("retried");
+  this->fail_with(this->claim(retried)[0].ref, false);
+  const auto ask = [this](const std::string& after, int limit) {
+    return *this->jobs().due_tenants("sluice-tiny", Priority::kNormal, TenantId{after}, limit, this->soon());
+  };
+  const auto names = [](const DueTenants& found) {
+    std::vector<std::string> all;
+    for (const TenantId& tenant : found.tenants) all.push_back(tenant.value);
+    return all;
+  };
+  EXPECT_THAT(names(ask("", 100)), ElementsAre("due-a", "due-b", "due-c"));
+  EXPECT_EQ(ask("", 100).next, std::nullopt);
+  this->advance(seconds(2));  // The retry has come due.
+  std::vector<std::string> all;
+  std::string after;
+  for (int steps = 0; steps < 10; ++steps) {
+    const DueTenants part = ask(after, 2);
+    for (const std::string& name : names(part)) all.push_back(name);
+    if (!part.next) break;
+    after = part.next->value;
+  }
+  EXPECT_THAT(all, ElementsAre("due-a", "due-b", "due-c", "retried"));
+
+  const Pause pause{PauseKind::kTenant, "due-b", "", 0, {}};
+  ASSERT_TRUE(this->world_->fleet().set_pause(pause, this->soon()));
+  EXPECT_THAT(names(ask("", 100)), ElementsAre("due-a", "due-c", "retried"));
+  const Pause model{PauseKind::kModel, "sluice-tiny", "", 0, {}};
+  ASSERT_TRUE(this->world_->fleet().set_pause(model, this->soon()));
+  EXPECT_THAT(names(ask("", 100)), IsEmpty());
 }
 
 TYPED_TEST(JobStoreContract, AMarkedTaskComesBackWhileItIsStillQueued) {

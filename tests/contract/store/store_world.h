@@ -14,6 +14,7 @@
 #include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_operation_store.h"
+#include "tests/support/due_tasks.h"
 #include "tests/support/fake_job_store.h"
 #include "tests/support/mysql_database.h"
 
@@ -189,7 +190,7 @@ class StoreContract : public ::testing::Test {
     return shards;
   }
   std::vector<DueTask> due(Priority priority = Priority::kNormal, int limit = 100) {
-    return *jobs().due_tasks("sluice-tiny", priority, all_shards(), limit, soon());
+    return *all_due_tasks(jobs(), "sluice-tiny", priority, limit, soon());
   }
 
   std::unique_ptr<World> world_;

@@ -3,6 +3,7 @@
 #include "common/rabbitmq/topology.h"
 #include "common/store/task_message.h"
 #include "tests/support/broker_queue.h"
+#include "tests/support/due_tasks.h"
 
 namespace sluice::testing {
 
@@ -136,10 +137,8 @@ void WorkerWorld::start_loops(int copies) {
 // Failures are left to the next round: the servers may be away on purpose.
 void WorkerWorld::run_loops(int copies) {
   (void)store_->rescue_lapsed(1000, soon());
-  std::vector<int> shards;
-  for (int shard = 0; shard < kShards; ++shard) shards.push_back(shard);
   for (const Priority priority : kClasses) {
-    const auto due = store_->due_tasks(kModel, priority, shards, 500, soon());
+    const auto due = all_due_tasks(*store_, kModel, priority, 500, soon());
     if (!due || due->empty()) continue;
     std::vector<Message> messages;
     std::vector<TaskRef> refs;

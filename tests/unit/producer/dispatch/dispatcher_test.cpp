@@ -23,6 +23,8 @@ class Quiet final : public LogSink {
 
 class DispatcherTest : public ::testing::Test {
  protected:
+  static constexpr std::int64_t kTokens = 100;
+
   DispatcherTest() {
     for (int shard = 0; shard < kShards; ++shard) shards_.push_back(shard);
     dispatcher_.run_once();  // Declares and measures, finds no backlog.
@@ -30,28 +32,34 @@ class DispatcherTest : public ::testing::Test {
   }
 
   std::vector<TaskRef> accept(int count, Priority priority = Priority::kNormal, bool reserved = false,
-                              int shard = 0) {
+                              const std::string& tenant = "t", std::int64_t expires_in_s = 3600) {
     std::vector<Submission> submissions(1);
     std::vector<TaskRef> refs;
     for (int i = 0; i < count; ++i) {
       NewJob& fresh = submissions[0].jobs.emplace_back();
-      fresh.job.id = ids_.make<JobId>(shard);
-      fresh.job.tenant.value = "t";
+      fresh.job.tenant.value = tenant;
+      fresh.job.id = ids_.make<JobId>(shard_of_tenant(fresh.job.tenant));
       fresh.job.model = "m";
       fresh.job.priority = priority;
       fresh.request_json = "{}";
+      fresh.tokens_max = kTokens;
+      fresh.expires_in_s = expires_in_s;
       fresh.publish_reserved = reserved;
       refs.push_back({fresh.job.id, 1, 0});
     }
-    EXPECT_TRUE(store_.submit(submissions, soon())[0].has_value());
+    EXPECT_TRUE(count == 0 || store_.submit(submissions, soon())[0].has_value());
     return refs;
   }
+  int reserve(int count, Priority priority = Priority::kNormal, const std::string& tenant = "t") {
+    const std::vector<std::int64_t> tokens(static_cast<std::size_t>(count), kTokens);
+    return dispatcher_.reserve("m", priority, TenantId{tenant}, tokens);
+  }
   // What a submitter does around its commit.
-  int submit(int count, Priority priority = Priority::kNormal) {
-    const int granted = dispatcher_.reserve("m", priority, count);
-    if (granted > 0) dispatcher_.publish("m", priority, accept(granted, priority, true));
+  int submit(int count, Priority priority = Priority::kNormal, const std::string& tenant = "t") {
+    const int granted = reserve(count, priority, tenant);
+    if (granted > 0) dispatcher_.publish("m", priority, accept(granted, priority, true, tenant));
     if (granted < count) {
-      accept(count - granted, priority);
+      accept(count - granted, priority, false, tenant);
       dispatcher_.wake();
     }
     return granted;
@@ -60,18 +68,30 @@ class DispatcherTest : public ::testing::Test {
   std::size_t ready(Priority priority = Priority::kNormal) {
     return broker_.ready_in(task_queue_name("m", priority));
   }
-  // A worker takes `count` jobs and finishes them.
-  void work(std::size_t count, Priority priority = Priority::kNormal) {
+  // A worker takes `count` jobs and finishes them; answers their tenants.
+  std::vector<std::string> work(std::size_t count, Priority priority = Priority::kNormal) {
     std::vector<TaskRef> tasks;
     for (const Message& message : broker_.take(task_queue_name("m", priority), count)) {
       tasks.push_back(task_from_json(message.body).value());
     }
     const auto claimed = store_.claim(tasks, "w", soon());
-    ASSERT_TRUE(claimed.has_value());
+    EXPECT_TRUE(claimed.has_value());
     std::vector<Ending> endings;
-    for (const ClaimedJob& job : *claimed) endings.push_back({job.ref, "w", Succeeded{}});
-    ASSERT_TRUE(store_.finish(endings, soon()).has_value());
+    std::vector<std::string> tenants;
+    for (const ClaimedJob& job : *claimed) {
+      endings.push_back({job.ref, "w", Succeeded{}});
+      tenants.push_back(job.tenant.value);
+    }
+    EXPECT_TRUE(store_.finish(endings, soon()).has_value());
     finished_ += endings.size();
+    return tenants;
+  }
+  // A tenant whose shard is `shard`.
+  static std::string tenant_in(int shard) {
+    for (int i = 0;; ++i) {
+      const TenantId tenant{"tenant-" + std::to_string(i)};
+      if (shard_of_tenant(tenant) == shard) return tenant.value;
+    }
   }
   // Turns of the loop as its own pauses ask for, until `time` has passed.
   void run_for(milliseconds time) {
@@ -114,7 +134,7 @@ TEST_F(DispatcherTest, FreshTasksAreOnTheirWayAtOnce) {
 }
 
 TEST_F(DispatcherTest, QueuesStayShortAndNothingIsForgotten) {
-  EXPECT_EQ(submit(100), 16);
+  EXPECT_EQ(submit(100), 8);  // So many don't fit, and take long to commit: half the room is left to others.
   run_for(milliseconds(200));
   EXPECT_EQ(ready(), 16U);
   while (finished_ < 100) {
@@ -126,29 +146,25 @@ TEST_F(DispatcherTest, QueuesStayShortAndNothingIsForgotten) {
   EXPECT_EQ(finished_, 100U);
 }
 
-TEST_F(DispatcherTest, NothingNewOvertakesTheBacklog) {
+TEST_F(DispatcherTest, NothingNewOvertakesItsTenantsBacklog) {
   submit(40);
-  dispatcher_.run_once();
-  work(16);
-  dispatcher_.run_once();
-  EXPECT_EQ(submit(1), 0);  // There may be room, but older jobs wait.
   run_for(milliseconds(50));
   work(16);
-  run_for(milliseconds(50));
-  work(16);
-  run_for(milliseconds(50));
-  work(16);
-  EXPECT_EQ(finished_, 41U);
+  EXPECT_EQ(submit(1), 0);  // There is room, but older jobs wait.
+  while (finished_ < 41 && ready() + finished_ > 0) {
+    run_for(milliseconds(50));
+    work(8);
+  }
   run_for(milliseconds(200));
   EXPECT_EQ(submit(1), 1);
 }
 
 TEST_F(DispatcherTest, ReservationsThatAreGivenBackMakeRoom) {
-  EXPECT_EQ(dispatcher_.reserve("m", Priority::kNormal, 16), 16);
-  EXPECT_EQ(dispatcher_.reserve("m", Priority::kHigh, 16), 16);  // Each class has its own queue.
+  EXPECT_EQ(reserve(16), 16);
+  EXPECT_EQ(reserve(16, Priority::kHigh), 16);  // Each class has its own queue.
   dispatcher_.release("m", Priority::kNormal, 16);
-  EXPECT_EQ(dispatcher_.reserve("m", Priority::kNormal, 16), 16);
-  EXPECT_EQ(dispatcher_.reserve("unknown", Priority::kNormal, 1), 0);
+  EXPECT_EQ(reserve(16), 16);
+  EXPECT_EQ(dispatcher_.reserve("unknown", Priority::kNormal, TenantId{"t"}, {kTokens}), 0);
 }
 
 TEST_F(DispatcherTest, WhatWaitsInTheQueueIsNotPublishedTwice) {
@@ -251,7 +267,7 @@ TEST_F(DispatcherTest, OldFreshTasksAreLeftToTheScan) {
   EXPECT_EQ(ready(), 4U);  // Once each.
   work(4);
   run_for(milliseconds(300));
-  EXPECT_EQ(dispatcher_.reserve("m", Priority::kNormal, 16), 16);  // No reservation leaked.
+  EXPECT_EQ(reserve(16), 16);  // No reservation leaked.
 }
 
 TEST_F(DispatcherTest, AnUnknownOutcomeIsLookedAtLater) {
@@ -299,17 +315,114 @@ TEST_F(DispatcherTest, EveryClassGetsItsTurn) {
 
 TEST_F(DispatcherTest, OnlyOwnShardsAreScanned) {
   shards_ = {1, 2};
-  accept(1, Priority::kNormal, false, 1);
-  accept(1, Priority::kNormal, false, 3);
+  accept(1, Priority::kNormal, false, tenant_in(1));
+  accept(1, Priority::kNormal, false, tenant_in(3));
   run_for(milliseconds(300));
   EXPECT_EQ(ready(), 1U);
   // The other one waits for its owner, and nothing may overtake it meanwhile.
-  EXPECT_EQ(submit(1), 0);
+  EXPECT_EQ(submit(1, Priority::kNormal, tenant_in(2)), 0);
   shards_ = {1, 2, 3, 0};
   run_for(milliseconds(300));
   EXPECT_EQ(ready(), 3U);
   run_for(milliseconds(300));
   EXPECT_EQ(submit(1), 1);
+}
+
+TEST_F(DispatcherTest, AFloodDelaysAnotherTenantsJobByNoMoreThanWhatIsInTheQueue) {
+  submit(2'000, Priority::kNormal, "flood");
+  run_for(milliseconds(50));
+  for (int single = 0; single < 20; ++single) {
+    submit(1, Priority::kNormal, "small");
+    std::size_t before = 0;
+    for (bool mine = false; !mine; ++before) {
+      ASSERT_LT(before, 100U);
+      run_for(milliseconds(20));
+      mine = work(1) == std::vector<std::string>{"small"};
+    }
+    EXPECT_LE(before, 16U + 11U);  // The queue's depth, and one turn of the other.
+  }
+  EXPECT_LE(finished_, 20U * 27U);
+}
+
+TEST_F(DispatcherTest, TenantsThatWaitShareByTokens) {
+  accept(300, Priority::kNormal, false, "flood");
+  accept(30, Priority::kNormal, false, "second");
+  run_for(milliseconds(150));
+  std::map<std::string, int> done;
+  while (done["second"] < 30) {
+    ASSERT_LT(done["flood"], 300);
+    run_for(milliseconds(20));
+    for (const std::string& tenant : work(4)) ++done[tenant];
+  }
+  EXPECT_LE(done["flood"], 30 + 2 * 11);  // As much as the other, and a turn more at either end.
+}
+
+TEST_F(DispatcherTest, WhoHadItsShareWaitsForItsTurn) {
+  accept(300, Priority::kNormal, false, "flood");
+  store_.fail_next("due_tasks", ErrorCode::kUnavailable);
+  clock_.advance(milliseconds(100));
+  dispatcher_.run_once();
+  // There is room, and another may have it without a detour, until it had a turn's worth.
+  int passed = 0;
+  for (int i = 0; i < 30; ++i) {
+    const int granted = reserve(1, Priority::kNormal, "small");
+    dispatcher_.release("m", Priority::kNormal, granted);
+    passed += granted;
+  }
+  EXPECT_EQ(passed, 11);
+  EXPECT_EQ(reserve(1, Priority::kNormal, "third"), 1);
+}
+
+TEST_F(DispatcherTest, ARetryThatIsDueGoesBeforeItsTenantsBacklog) {
+  submit(1);
+  dispatcher_.run_once();
+  const auto message = broker_.take(task_queue_name("m", Priority::kNormal), 1);
+  const auto claimed = store_.claim({{task_from_json(message[0].body).value()}}, "w", soon());
+  accept(200);
+  const std::vector<Ending> failed = {{(*claimed)[0].ref, "w", Failed{JobError{"x", "y", "z", ""}}}};
+  ASSERT_TRUE(store_.finish(failed, soon()).has_value());
+  run_for(milliseconds(1'100));
+  ASSERT_EQ(ready(), 16U);
+  work(16);
+  run_for(milliseconds(20));
+  EXPECT_EQ(broker_.queues[task_queue_name("m", Priority::kNormal)].front().message_id,
+            claimed->front().ref.id.value);
+}
+
+TEST_F(DispatcherTest, OfATenantsFirstJobsTheUrgentGoFirst) {
+  accept(3);
+  const auto urgent = accept(1, Priority::kNormal, false, "t", 30);
+  accept(3);
+  run_for(milliseconds(150));
+  EXPECT_EQ(broker_.queues[task_queue_name("m", Priority::kNormal)].front().message_id,
+            urgent.front().id.value);
+}
+
+TEST_F(DispatcherTest, APausedTenantsBacklogIsNotLookedAt) {
+  accept(500, Priority::kNormal, false, "paused");
+  ASSERT_TRUE(store_.set_pause({PauseKind::kTenant, "paused", "", 0, {}}, soon()).has_value());
+  run_for(milliseconds(300));
+  EXPECT_EQ(ready(), 0U);
+  EXPECT_EQ(submit(3, Priority::kNormal, "other"), 3);  // Nobody waits for anything.
+}
+
+TEST_F(DispatcherTest, TheQueueIsDeepOnlyForWorkersThatEmptyIt) {
+  Dispatcher deep(store_, broker_, {"m"}, [this] { return shards_; }, {.depth = 512, .depth_min = 8}, clock_,
+                  rng_, Log("test", LogLevel::kError, clock_, std::make_shared<Quiet>()), {});
+  accept(3'000);
+  const auto turn = [&](std::size_t take) {
+    deep.run_once();
+    const std::size_t seen = ready();
+    broker_.take(task_queue_name("m", Priority::kNormal), take);
+    clock_.advance(milliseconds(10));
+    return seen;
+  };
+  EXPECT_EQ(turn(0), 8U);
+  std::size_t most = 0;
+  for (int i = 0; i < 12; ++i) most = std::max(most, turn(1000));
+  EXPECT_GE(most, 256U);
+  for (int i = 0; i < 1000; ++i) turn(1);
+  EXPECT_LE(ready(), 8U);
 }
 
 TEST_F(DispatcherTest, WithoutShardsFreshTasksStillGoOut) {
@@ -330,7 +443,7 @@ TEST_F(DispatcherTest, StoppingFlushesWhatWasHandedOver) {
 TEST_F(DispatcherTest, TheLoopRunsByItself) {
   dispatcher_.start();
   const auto refs = accept(1, Priority::kNormal, true);
-  ASSERT_EQ(dispatcher_.reserve("m", Priority::kNormal, 1), 1);
+  ASSERT_EQ(reserve(1), 1);
   dispatcher_.publish("m", Priority::kNormal, refs);
   dispatcher_.stop();
   EXPECT_EQ(ready(), 1U);

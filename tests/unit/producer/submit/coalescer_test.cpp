@@ -83,9 +83,17 @@ class GatedStore final : public JobStore {
   Result<std::int64_t> count_queued(const std::string& m, Priority p, std::int64_t c, Deadline d) override {
     return inner_.count_queued(m, p, c, d);
   }
-  Result<std::vector<DueTask>> due_tasks(const std::string& m, Priority p, std::span<const int> s, int l,
+  Result<DueTenants> due_tenants(const std::string& m, Priority p, const TenantId& a, int l,
+                                 Deadline d) override {
+    return inner_.due_tenants(m, p, a, l, d);
+  }
+  Result<std::vector<DueTask>> due_tasks(const std::string& m, Priority p, std::span<const TenantId> t, int l,
                                          Deadline d) override {
-    return inner_.due_tasks(m, p, s, l, d);
+    return inner_.due_tasks(m, p, t, l, d);
+  }
+  Result<std::vector<DueTask>> unstarted_tasks(const std::string& m, Priority p, std::span<const int> s,
+                                               int l, Deadline d) override {
+    return inner_.unstarted_tasks(m, p, s, l, d);
   }
   Status mark_tasks(std::span<const TaskRef> t, bool p, Deadline d) override {
     return inner_.mark_tasks(t, p, d);
@@ -116,9 +124,11 @@ class GatedStore final : public JobStore {
 
 class RecordingPublisher final : public FreshPublisher {
  public:
-  int reserve(const std::string&, Priority, int wanted) override {
+  int reserve(const std::string&, Priority, const TenantId& tenant,
+              const std::vector<std::int64_t>& tokens) override {
     std::lock_guard lock(mutex);
-    const int granted = std::min(wanted, room);
+    asked.push_back(tenant.value + ":" + std::to_string(tokens.size()));
+    const int granted = std::min(static_cast<int>(tokens.size()), room);
     room -= granted;
     return granted;
   }
@@ -140,6 +150,7 @@ class RecordingPublisher final : public FreshPublisher {
   int room = 1000;
   int released = 0;
   int wakes = 0;
+  std::vector<std::string> asked;
   std::vector<std::string> published;
 };
 
@@ -150,12 +161,12 @@ class CoalescerTest : public ::testing::Test {
         store_, publisher_, config, clock_, Log("test", LogLevel::kError, clock_, std::make_shared<Quiet>()),
         SubmitMetrics{});
   }
-  Submission submission(int jobs, const std::string& text = "{}") {
+  Submission submission(int jobs, const std::string& text = "{}", const std::string& tenant = "t") {
     Submission made;
     for (int i = 0; i < jobs; ++i) {
       NewJob& fresh = made.jobs.emplace_back();
       fresh.job.id = ids_.make<JobId>(0);
-      fresh.job.tenant.value = "t";
+      fresh.job.tenant.value = tenant;
       fresh.job.model = "m";
       fresh.request_json = text;
     }
@@ -198,6 +209,23 @@ TEST_F(CoalescerTest, OneAloneIsCommittedAtOnce) {
   EXPECT_TRUE(stored(answer.submission.jobs[0].job.id));
   EXPECT_THAT(publisher_.published, ElementsAre("m/normal/" + answer.submission.jobs[0].job.id.value));
   EXPECT_EQ(publisher_.wakes, 0);
+}
+
+TEST_F(CoalescerTest, TenantsOfOneCommitAskForRoomOnTheirOwnInTheOrderOfTheirArrival) {
+  make({.committers = 1});
+  store_.close();
+  coalescer_->start();
+  std::vector<std::future<Answer>> answers;
+  answers.push_back(submit(submission(1)));
+  store_.wait_inside(1);
+  publisher_.room = 4;
+  for (const char* tenant : {"z", "a", "z"}) answers.push_back(submit(submission(2, "{}", tenant)));
+  store_.open();
+  std::vector<Answer> done;
+  for (auto& answer : answers) done.push_back(answer.get());
+  EXPECT_THAT(publisher_.asked, ElementsAre("t:1", "z:4", "a:2"));
+  EXPECT_FALSE(done[2].submission.jobs[0].publish_reserved);
+  EXPECT_TRUE(done[3].submission.jobs[1].publish_reserved);
 }
 
 TEST_F(CoalescerTest, WhatWaitsDuringACommitSharesTheNext) {

@@ -15,6 +15,7 @@
 #include "common/base/rng.h"
 #include "common/job/request.h"
 #include "common/store/task_message.h"
+#include "tests/support/due_tasks.h"
 #include "tests/support/fake_job_store.h"
 #include "tests/unit/worker/batcher/scripted_engine.h"
 #include "worker/consumer/job_runner.h"
@@ -171,11 +172,9 @@ class RunnerTest : public ::testing::Test {
   }
   // Messages for all that is due, as the dispatcher would send them. Answers how many.
   std::size_t dispatch() {
-    std::vector<int> shards(kShards);
-    for (int i = 0; i < kShards; ++i) shards[static_cast<std::size_t>(i)] = i;
     std::size_t sent = 0;
     for (const Priority priority : {Priority::kHigh, Priority::kNormal, Priority::kLow}) {
-      const auto due = store_.due_tasks("m", priority, shards, 1000, soon());
+      const auto due = testing::all_due_tasks(store_, "m", priority, 1000, soon());
       std::vector<TaskRef> refs;
       for (const DueTask& task : *due) refs.push_back(task.ref);
       EXPECT_TRUE(store_.mark_tasks(refs, true, soon()).has_value());

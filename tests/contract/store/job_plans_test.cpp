@@ -1,0 +1,91 @@
+// How the real store asks for what is due: what must stay cheap however much waits or has ended.
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "common/store/mysql_job_store.h"
+#include "tests/support/mysql_database.h"
+
+namespace sluice {
+namespace {
+
+class JobPlans : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    database_ = testing::MysqlDatabase::instance();
+    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+    database_->clear_jobs();
+    MysqlConfig config = database_->config();
+    config.connections_max = 1;  // So that the session's counters are those of the store's statements.
+    pool_ = std::make_unique<MysqlPool>(config, database_->clock(), database_->rng(),
+                                        Log("test", LogLevel::kError, database_->clock()));
+    store_ = std::make_unique<MysqlJobStore>(*pool_, ids_, JobRules{});
+  }
+  void submit(int count, const std::string& tenant) {
+    std::vector<Submission> submissions(1);
+    for (int i = 0; i < count; ++i) {
+      NewJob& fresh = submissions[0].jobs.emplace_back();
+      fresh.job.tenant.value = tenant;
+      fresh.job.id = ids_.make<JobId>(shard_of_tenant(fresh.job.tenant));
+      fresh.job.model = "m";
+      fresh.request_json = "{}";
+    }
+    ASSERT_TRUE(store_->submit(submissions, soon())[0].has_value());
+  }
+  // Rows and index entries that the statements of `ask` looked at.
+  template <class Ask>
+  std::int64_t rows_read(Ask ask) {
+    const auto reads = [&] {
+      const auto rows = pool_->query(Sql("SHOW SESSION STATUS LIKE 'Handler_read%'"), soon());
+      std::int64_t sum = 0;
+      for (const Row row : *rows) sum += std::stoll(row.str(1));
+      return sum;
+    };
+    // What asking for the counters itself adds to them.
+    const std::int64_t first = reads();
+    const std::int64_t before = reads();
+    ask();
+    return reads() - before - (before - first);
+  }
+  Deadline soon() { return Deadline::in(database_->clock(), std::chrono::seconds(30)); }
+
+  testing::MysqlDatabase* database_ = nullptr;
+  SystemClock clock_;
+  SystemRng rng_;
+  IdMaker ids_{clock_, rng_};
+  std::unique_ptr<MysqlPool> pool_;
+  std::unique_ptr<MysqlJobStore> store_;
+};
+
+TEST_F(JobPlans, ALookForWhatIsDueCostsTheSameWhateverOneTenantHasWaiting) {
+  submit(20, "flood");
+  for (int i = 0; i < 10; ++i) submit(3, "tenant-" + std::to_string(i));
+  const auto look = [&] {
+    return rows_read([&] {
+      const auto tenants = store_->due_tenants("m", Priority::kNormal, {}, 256, soon());
+      ASSERT_TRUE(tenants) << tenants.error().message;
+      EXPECT_EQ(tenants->tenants.size(), 11U);
+      const auto due = store_->due_tasks("m", Priority::kNormal, tenants->tenants, 10, soon());
+      ASSERT_TRUE(due) << due.error().message;
+      EXPECT_EQ(due->size(), 10U + 10 * 3);
+      std::vector<int> shards;
+      for (int shard = 0; shard < kShards; ++shard) shards.push_back(shard);
+      const auto unstarted = store_->unstarted_tasks("m", Priority::kNormal, shards, 256, soon());
+      ASSERT_TRUE(unstarted) << unstarted.error().message;
+      EXPECT_TRUE(unstarted->empty());
+    });
+  };
+  const std::int64_t before = look();
+  for (int i = 0; i < 4; ++i) submit(1000, "flood");
+  submit(1000, "ended");
+  database_->execute(
+      "UPDATE job SET state = 'cancelled', finished_at = UTC_TIMESTAMP(6), publish_due = NULL, "
+      "expire_due = NULL WHERE tenant_id = 'ended'");
+  // Without fresh statistics, as after any flood, and with them.
+  EXPECT_LE(look(), before + 10);
+  database_->execute("ANALYZE TABLE job");
+  EXPECT_LE(look(), before + 10);
+}
+
+}  // namespace
+}  // namespace sluice
