@@ -16,5 +16,6 @@ struct SqlFile {
 // By version.
 std::span<const SqlFile> sql_files();
 std::string_view topology_json();
+std::string_view openapi_json();
 
 }  // namespace sluice::schema

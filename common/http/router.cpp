@@ -1,7 +1,9 @@
 #include "common/http/router.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <tuple>
 
 #include "common/base/check.h"
 
@@ -77,6 +79,24 @@ void Router::add(Method method, std::string pattern, Route route) {
   std::unique_ptr<Route>& place = node->routes[static_cast<std::size_t>(method)];
   SLUICE_CHECK(place == nullptr);
   place = std::make_unique<Route>(std::move(route));
+}
+
+std::vector<std::pair<Method, std::string>> Router::routes() const {
+  std::vector<std::pair<Method, std::string>> found;
+  std::vector<const Node*> left{root_.get()};
+  while (!left.empty()) {
+    const Node* node = left.back();
+    left.pop_back();
+    for (std::size_t i = 0; i < kMethods; ++i) {
+      if (node->routes[i]) found.emplace_back(static_cast<Method>(i), node->pattern);
+    }
+    for (const auto& [text, next] : node->texts) left.push_back(next.get());
+    if (node->any) left.push_back(node->any.get());
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.second, a.first) < std::tie(b.second, b.first);
+  });
+  return found;
 }
 
 Router::Match Router::match(Method method, std::string_view path) const {

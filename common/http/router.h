@@ -61,6 +61,9 @@ class Router {
   // aborts.
   void add(Method method, std::string pattern, Route route);
 
+  // Every method and pattern that was added, in the order of their patterns.
+  std::vector<std::pair<Method, std::string>> routes() const;
+
   struct Match {
     const Route* route = nullptr;          // Null: 404, or 405 if `allow` is not empty.
     const std::string* pattern = nullptr;  // Set if the path is known.

@@ -165,6 +165,8 @@ void bind(config::Settings& settings, ProducerConfig& config) {
   settings.add_enum(
       "engine", config.engine, {{"native", EngineKind::kNative}, {"echo", EngineKind::kEcho}},
       "What the workers compute with; echo answers with the prompt, for tests and measurements");
+  settings.add("docs-viewer", config.docs_viewer, "Folder where swagger-ui-dist was installed, for /docs");
+  settings.add("print-routes", config.print_routes, "Print every route that would be served, and end");
   settings.add("model", config.model, "The model file that the workers serve");
   settings.add_check([&config]() -> Status {
     if (config.master_key.reveal().empty()) return {};

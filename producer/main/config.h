@@ -64,6 +64,8 @@ struct ProducerConfig {
   FileSweeperConfig file_sweeper;
   WaitConfig wait;
   FeedConfig live;
+  std::string docs_viewer;  // Folder of swagger-ui-dist, for /docs. Empty: plain HTML.
+  bool print_routes = false;
 };
 
 // Binds every field; `config` must outlive the loading.

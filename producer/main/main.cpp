@@ -24,11 +24,16 @@ int run(int argc, char** argv) {
 
   SystemClock clock;
   SystemRng rng;
+  const bool print_routes = config.print_routes;
   auto service = Service::make(std::move(config), clock, rng);
   if (!service) {
     // It may quote a model file.
     std::fprintf(stderr, "sluice-producer: %s\n", safe_text(service.error().message).c_str());
     return 2;
+  }
+  if (print_routes) {
+    std::fputs((*service)->routes().c_str(), stdout);
+    return 0;
   }
   if (const Status started = (*service)->start(); !started) {
     std::fprintf(stderr, "sluice-producer: %s\n", started.error().message.c_str());

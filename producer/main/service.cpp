@@ -35,6 +35,7 @@
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/dispatch/rabbit_dead_queue.h"
+#include "producer/docs/docs_api.h"
 #include "producer/files/file_api.h"
 #include "producer/files/file_sweeper.h"
 #include "producer/live/redis_live_streams.h"
@@ -161,6 +162,7 @@ class RealService final : public Service {
         batch_api_({batches_, files_, authenticator_, models_, ids_, clock, log_,
                     [this] { batch_loop_.wake(); }, [this] { dispatcher_.wake(); }},
                    config_.batches),
+        docs_(config_.docs_viewer),
         http_(config_.http, router(), registry_, clock, rng) {}
 
   ~RealService() override { stop(); }
@@ -189,6 +191,14 @@ class RealService final : public Service {
   }
 
   int http_port() const override { return http_.port(); }
+
+  std::string routes() const override {
+    std::string text;
+    for (const auto& [method, pattern] : routes_) {
+      text += std::string(http::method_name(method)) + " " + pattern + "\n";
+    }
+    return text;
+  }
 
   void stop() override {
     if (stopped_) return;
@@ -247,6 +257,8 @@ class RealService final : public Service {
                       },
                       false});
     http::add_service_endpoints(router, registry_, std::move(checks));
+    docs_.add_routes(router);
+    routes_ = router.routes();
     return router;
   }
 
@@ -304,6 +316,8 @@ class RealService final : public Service {
   WebhookDeliveryApi webhook_delivery_api_;
   FileApi file_api_;
   BatchApi batch_api_;
+  const DocsApi docs_;
+  std::vector<std::pair<http::Method, std::string>> routes_;  // Filled with the router: before the server.
   http::Server http_;
   bool stopped_ = false;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -22,6 +23,8 @@ class Service {
   // Serves even while database, broker or Redis are away; /ready tells.
   virtual Status start() = 0;
   virtual int http_port() const = 0;
+  // What it serves: "GET /v1/jobs/{id}", a line each.
+  virtual std::string routes() const = 0;
   // Answers what runs, commits what waits, publishes what was committed, gives the shard leases back. May be
   // called twice.
   virtual void stop() = 0;

@@ -5,6 +5,7 @@ from pathlib import Path
 from .. import probes, processes
 from ..context import Context
 from ..environment import binaries, settings
+from ..layout import REPOSITORY
 from ..ports import LOOPBACK
 from ..processes import MEMBER_VARIABLE
 from .base import Command, Component
@@ -28,6 +29,9 @@ def _stamp(program: Path) -> str:
     except FileNotFoundError:
         return "missing"
     return f"{program}:{found.st_mtime_ns}:{found.st_size}"
+
+
+VIEWER = REPOSITORY / "producer" / "docs" / "viewer" / "node_modules" / "swagger-ui-dist"     # Once it is installed.
 
 
 class Service(Component):
@@ -59,6 +63,8 @@ class Service(Component):
             found["SLUICE_WEBHOOK_ALLOW_LOOPBACK"] = "true"
             if "SLUICE_URL" in found:
                 found["SLUICE_PUBLIC_URL"] = found["SLUICE_URL"]
+        if self.name == "producer" and VIEWER.is_dir():
+            found["SLUICE_DOCS_VIEWER"] = str(VIEWER)
         for name, value in self.context.state.options.get("settings", {}).items():
             service, colon, variable = name.rpartition(":")
             if not colon or service == self.name:

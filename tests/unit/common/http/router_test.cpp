@@ -64,6 +64,16 @@ TEST_F(RouterTest, ParametersAreDecodedAfterTheSplit) {
   EXPECT_TRUE(router_.match(Method::kGet, "/v1/jobs/%00").bad_escape);
 }
 
+TEST_F(RouterTest, TellsWhatWasAdded) {
+  Router router;
+  router.add(Method::kPost, "/b/{id}", route());
+  router.add(Method::kGet, "/b/{id}", route());
+  router.add(Method::kGet, "/a", route());
+  EXPECT_EQ(router.routes(),
+            (std::vector<std::pair<Method, std::string>>{
+                {Method::kGet, "/a"}, {Method::kGet, "/b/{id}"}, {Method::kPost, "/b/{id}"}}));
+}
+
 TEST_F(RouterTest, DefectsInTheTableAbort) {
   EXPECT_DEATH(router_.add(Method::kGet, "/v1/jobs", route()), "");
   EXPECT_DEATH(router_.add(Method::kPost, "/v1/jobs/{other}", route()), "");
