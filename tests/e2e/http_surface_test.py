@@ -1,4 +1,5 @@
-"""schema/openapi.json and the producer say the same: each operation is called, each route is described."""
+"""The producer's whole HTTP surface: schema/openapi.json and the service say the same (each operation is called, each route is
+described), and hostile clients don't get anywhere."""
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import unittest
 import urllib.parse
 from pathlib import Path
 
+import hostile_http
 from world import REPOSITORY, Client, Receiver, Stack, binaries
 
 DESCRIPTION = json.loads((REPOSITORY / "schema" / "openapi.json").read_text(encoding="utf-8"))
@@ -30,14 +32,15 @@ def operations():
                 yield method, path, item[method]
 
 
-class Surface(unittest.TestCase):
+class Surface(hostile_http.HostileHttp, unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.viewer = tempfile.TemporaryDirectory()      # Stands in for the real one, which a page for people needs.
         cls.addClassCleanup(cls.viewer.cleanup)
         for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
             (Path(cls.viewer.name) / name).write_text(f"/* {name} */", encoding="utf-8")
-        cls.stack = Stack("--engine", "echo", "--set", f"producer:SLUICE_DOCS_VIEWER={cls.viewer.name}")
+        cls.stack = Stack("--engine", "echo", "--set", f"producer:SLUICE_DOCS_VIEWER={cls.viewer.name}",
+                          *hostile_http.SETTINGS)
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
         cls.client = Client(cls.stack)

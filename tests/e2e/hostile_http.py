@@ -3,24 +3,16 @@ import json
 import random
 import socket
 import threading
-import unittest
-
-from world import Client, Stack
 
 DRIPPERS = 200
 MALFORMED = 1000
 SEED = 4
+# Settings under which that takes seconds.
+SETTINGS = ("--set", "producer:SLUICE_HTTP_HEADER_TIMEOUT=2s", "--set", "producer:SLUICE_HTTP_BODY_TIMEOUT=2s")
 
 
-class HostileHttp(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.stack = Stack("--engine", "echo", "--set", "producer:SLUICE_HTTP_HEADER_TIMEOUT=2s",
-                          "--set", "producer:SLUICE_HTTP_BODY_TIMEOUT=2s")
-        cls.addClassCleanup(cls.stack.down)
-        cls.stack.up()
-        cls.client = Client(cls.stack)
-        cls.address = (cls.client.url.hostname, cls.client.url.port)
+class HostileHttp:
+    """For a test that has a `stack` with the echo engine and SETTINGS, and a `client`."""
 
     def served(self) -> None:
         """The service does what it is there for; `call` has a limit of time."""
@@ -37,7 +29,7 @@ class HostileHttp(unittest.TestCase):
             f"POST /v1/files HTTP/1.1\r\nHost: x\r\n{key}Content-Type: multipart/form-data; boundary=b\r\n"
             "Content-Length: 100000\r\n\r\n",
         ]
-        slow = [socket.create_connection(self.address, timeout=30) for _ in range(DRIPPERS)]
+        slow = [socket.create_connection((self.client.url.hostname, self.client.url.port), timeout=30) for _ in range(DRIPPERS)]
         self.addCleanup(lambda: [one.close() for one in slow])
         for index, one in enumerate(slow):
             one.sendall(heads[index % len(heads)].encode())
@@ -70,7 +62,7 @@ class HostileHttp(unittest.TestCase):
         answered = 0
         for number, text in enumerate(corpus):
             with self.subTest(number=number, seed=SEED, text=text[:200]):
-                with socket.create_connection(self.address, timeout=20) as one:
+                with socket.create_connection((self.client.url.hostname, self.client.url.port), timeout=20) as one:
                     try:
                         one.sendall(text)
                         one.shutdown(socket.SHUT_WR)
@@ -157,7 +149,3 @@ def malformed(key: str) -> list[bytes]:
                       b"multipart/form-data" + rng.choice([b"", b"; boundary=", b"; boundary=\"", b"; boundary=c", b"; boundary=b"])),
     ]
     return [kinds[number % len(kinds)]() for number in range(MALFORMED)]
-
-
-if __name__ == "__main__":
-    unittest.main()
