@@ -31,6 +31,7 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.dispatch.failed.with({"x"});
   m.dispatch.queue_ready.with({"m", "high"});
   m.dispatch.backlog.with({"m", "high"});
+  m.dispatch.tenants_waiting.with({"m", "normal"});
   m.loops.events_failed.with({"x"});
   m.loops.letters_moved.with({"redriven"});
   m.loops.loop_failures.with({"relay"});
