@@ -325,9 +325,14 @@ void Connection::run_gate() {
   if (!route.authenticate && !route.admit) return after_gate(std::nullopt);
   state_ = State::kGate;
   clear_deadline();
-  if (route.gate_on == RunOn::kIoThread) return after_gate(pass_gate(route, exchange_->request));
+  if (route.gate_on == RunOn::kIoThread) {
+    std::optional<Response> refusal = pass_gate(route, exchange_->request);
+    exchange_->answer_headers = std::move(exchange_->request.answer_headers);
+    return after_gate(std::move(refusal));
+  }
   submit([self = shared_from_this(), exchange = exchange_, &route] {
     std::optional<Response> refusal = pass_gate(route, exchange->request);
+    exchange->answer_headers = std::move(exchange->request.answer_headers);
     Refusal ignored;
     if (!refusal && !exchange->request.has_body && !route.open_body && route.handler_on == RunOn::kStage &&
         body_allowed(route, exchange->request, ignored)) {

@@ -74,6 +74,11 @@ void Connection::respond(Response response) {
     drop_stream();
     response = error_response(500, error_type::kServer, "internal_error", "the answer has no valid status");
   }
+  if (exchange_) {
+    for (const auto& [name, value] : exchange_->answer_headers) {
+      if (!response.headers.contains(name)) response.headers.add(name, value);
+    }
+  }
   const bool lengthless = stream_ && !stream_->options.content_length;
   chunked_out_ = lengthless && exchange_->framing.http11;
   const bool keep_alive = exchange_ && exchange_->framing.keep_alive && !broken_ && !response.close &&

@@ -93,6 +93,7 @@ struct Connection::Exchange final : public Responder::Sink {
   // Written before the request leaves the strand, read only from then on.
   std::weak_ptr<Exchange> self;
   Request request;  // The handler's, once it runs.
+  Headers answer_headers;
   Framing framing;
   Router::Match match;
   std::string request_id;

@@ -54,6 +54,9 @@ struct RequestHead {
   std::string id;                               // Unique to this request; sent back as X-Request-Id.
   std::string pattern;  // The route's pattern, "/v1/jobs/{id}": fit for a metric's label.
   std::any principal;   // Put there by the route's authenticator; only it and the handlers know the type.
+  // Put there by what runs before the body is read: fields of the answer, whoever gives it, unless it has
+  // such a field itself.
+  Headers answer_headers;
 
   // First value of that name; empty optional: not given.
   std::optional<std::string_view> query_value(std::string_view name) const;

@@ -88,6 +88,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation) {
       "These options may stand after every command but those of set-up. sluicectl COMMAND --help says more.\n"
       "Exit codes: 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 left by Ctrl-C.");
   add_fleet(*app, invocation);
+  add_limits(*app, invocation);
   add_jobs(*app, invocation);
   add_letters(*app, invocation);
   add_deliveries(*app, invocation);

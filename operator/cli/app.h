@@ -30,6 +30,7 @@ std::unique_ptr<CLI::App> make_app(Invocation& invocation);
 
 // Each group of commands adds itself.
 void add_fleet(CLI::App& app, Invocation& invocation);
+void add_limits(CLI::App& app, Invocation& invocation);
 void add_jobs(CLI::App& app, Invocation& invocation);
 void add_letters(CLI::App& app, Invocation& invocation);
 void add_deliveries(CLI::App& app, Invocation& invocation);

@@ -63,6 +63,7 @@ std::string advice(int status, const std::string& code, std::string_view retry_a
   if (code == "webhook_endpoint_not_found") return "sluicectl endpoints list shows those of the key's tenant";
   if (code == "webhook_delivery_not_found")
     return "sluicectl deliveries list shows those of the key's tenant";
+  if (code == "limit_not_found") return "sluicectl limits list shows them";
   if (code == "not_paused") return "sluicectl pauses lists what is";
   if (code == "outcome_unknown") return "look whether it was done before you repeat it";
   if (status == 429 || status == 503) {

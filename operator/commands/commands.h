@@ -37,6 +37,18 @@ Status list_pauses(Tool& tool);
 Status pause(Tool& tool, const PauseOptions& options);
 Status resume(Tool& tool, const PauseOptions& options);
 
+// --- limits ---
+struct LimitOptions {
+  std::string name;
+  std::string tenant, key, route, region, unit;  // Empty: not given.
+  bool keys_together = false;
+  std::int64_t quota = 0;
+  std::int64_t window_s = 0;
+};
+Status list_limits(Tool& tool);
+Status set_limit(Tool& tool, const LimitOptions& options);
+Status unset_limit(Tool& tool, const LimitOptions& options);
+
 // --- jobs ---
 struct JobListOptions {
   std::string status, model, tenant, batch, after;

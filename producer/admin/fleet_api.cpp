@@ -13,6 +13,7 @@
 #include "producer/admin/admin_input.h"
 #include "producer/admin/admin_json.h"
 #include "producer/admin/admin_route.h"
+#include "producer/admin/body_members.h"
 #include "producer/api/answers.h"
 #include "producer/api/json_fields.h"
 
@@ -83,44 +84,7 @@ json admin_job_json(const Job& job) {
   return out;
 }
 
-// Members of a JSON object, each known; what is missing stays empty.
-struct Body {
-  json members;
-  FieldErrors errors;
-
-  Body(const std::string& text, std::initializer_list<std::string_view> known) {
-    const auto parsed = http::parse_json(text);
-    if (!parsed) {
-      errors.add("", "invalid_json", parsed.error().message);
-    } else if (!parsed->is_object()) {
-      errors.add("", "invalid_type", "must be a JSON object");
-    } else {
-      members = *parsed;
-      for (const auto& [name, value] : members.items()) {
-        if (std::find(known.begin(), known.end(), name) == known.end()) {
-          errors.add(field_name(name), "unknown_field", "is not a field of this route");
-        }
-      }
-    }
-    if (!members.is_object()) members = json::object();
-  }
-  std::string text(const char* name, std::size_t characters_max, bool required) {
-    const auto found = members.find(name);
-    if (found == members.end() || found->is_null()) {
-      if (required && errors.empty()) errors.add(name, "missing_field", "is required");
-      return {};
-    }
-    const std::string* value = read_string(*found, name, errors);
-    if (value == nullptr) return {};
-    if (value->empty() || count_characters(*value) > characters_max) {
-      errors.add(name, "out_of_range", "must have 1 to " + std::to_string(characters_max) + " characters");
-    }
-    return *value;
-  }
-  http::Response refusal() { return refusal_answer(refusal_of(std::move(errors))); }
-};
-
-std::optional<PauseKind> read_kind(Body& body) {
+std::optional<PauseKind> read_kind(BodyMembers& body) {
   const std::string kind = body.text("kind", kNameBytesMax, true);
   if (kind == "model") return PauseKind::kModel;
   if (kind == "tenant") return PauseKind::kTenant;
@@ -128,7 +92,7 @@ std::optional<PauseKind> read_kind(Body& body) {
   return std::nullopt;
 }
 
-unsigned read_scopes(Body& body) {
+unsigned read_scopes(BodyMembers& body) {
   const auto found = body.members.find("scopes");
   if (found == body.members.end()) return kScopeSubmit | kScopeRead;
   unsigned scopes = 0;
@@ -312,7 +276,7 @@ http::Response FleetApi::list_pauses(const http::Request& request) {
 
 http::Response FleetApi::set_pause(const http::Request& request) {
   if (const auto none = read_no_query(request); !none) return bad_query(none.error());
-  Body body(request.body, {"kind", "name", "reason"});
+  BodyMembers body(request.body, {"kind", "name", "reason"});
   Pause pause;
   const auto kind = read_kind(body);
   pause.name = body.text("name", kNameBytesMax, true);
@@ -326,7 +290,7 @@ http::Response FleetApi::set_pause(const http::Request& request) {
 
 http::Response FleetApi::end_pause(const http::Request& request) {
   if (const auto none = read_no_query(request); !none) return bad_query(none.error());
-  Body body(request.body, {"kind", "name"});
+  BodyMembers body(request.body, {"kind", "name"});
   const auto kind = read_kind(body);
   const std::string name = body.text("name", kNameBytesMax, true);
   if (!body.errors.empty()) return body.refusal();
@@ -354,7 +318,7 @@ http::Response FleetApi::list_keys(const http::Request& request) {
 
 http::Response FleetApi::create_key(const http::Request& request) {
   if (const auto none = read_no_query(request); !none) return bad_query(none.error());
-  Body body(request.body, {"tenant", "name", "scopes"});
+  BodyMembers body(request.body, {"tenant", "name", "scopes"});
   const TenantId tenant{body.text("tenant", kNameBytesMax, true)};
   const std::string name = body.text("name", kKeyNameCharactersMax, true);
   const unsigned scopes = read_scopes(body);

@@ -50,8 +50,8 @@ std::optional<std::string> key_of(const http::Headers& headers) {
 }
 
 Authenticator::Authenticator(AccountStore& accounts, AuthenticatorConfig config, Clock& clock,
-                             ApiMetrics metrics)
-    : accounts_(accounts), config_(config), clock_(clock), metrics_(std::move(metrics)) {}
+                             ApiMetrics metrics, Guard* guard)
+    : accounts_(accounts), config_(config), clock_(clock), metrics_(std::move(metrics)), guard_(guard) {}
 
 http::Authenticate Authenticator::require(Scope scope) {
   return [this, scope](http::RequestHead& head) { return check(head, scope); };
@@ -77,6 +77,9 @@ std::optional<http::Response> Authenticator::check(http::RequestHead& head, Scop
     const std::string name(scope_name(scope));
     return http::error_response(403, http::error_type::kPermission, "insufficient_scope",
                                 "The API key lacks the scope '" + name + "'.");
+  }
+  if (guard_ != nullptr) {
+    if (auto refusal = guard_->check(head, *principal, scope)) return refusal;
   }
   head.principal = std::move(*principal);
   return std::nullopt;

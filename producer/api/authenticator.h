@@ -14,6 +14,7 @@
 #include "common/base/secret.h"
 #include "common/http/router.h"
 #include "common/store/account_store.h"
+#include "producer/guard/guard.h"
 #include "producer/metrics/producer_metrics.h"
 
 namespace sluice::producer {
@@ -29,9 +30,12 @@ struct AuthenticatorConfig {
 
 class Authenticator {
  public:
-  Authenticator(AccountStore& accounts, AuthenticatorConfig config, Clock& clock, ApiMetrics metrics);
+  // Whom it knows it lets the guard count, if there is one; it must outlive this.
+  Authenticator(AccountStore& accounts, AuthenticatorConfig config, Clock& clock, ApiMetrics metrics,
+                Guard* guard = nullptr);
 
-  // For a route: sets the head's principal (a Principal), or answers 401, 403 or 503. Must not outlive this.
+  // For a route: sets the head's principal (a Principal), or answers 401, 403, 429 or 503. Must not outlive
+  // this.
   http::Authenticate require(Scope scope);
 
  private:
@@ -46,6 +50,7 @@ class Authenticator {
   const AuthenticatorConfig config_;
   Clock& clock_;
   const ApiMetrics metrics_;
+  Guard* const guard_;
   Mutex mutex_;
   std::unordered_map<std::string, Known> known_ GUARDED_BY(mutex_);  // By the key's hash.
 };

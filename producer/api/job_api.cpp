@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t kLargeJobs = 64;
 constexpr std::size_t kCancelBodyMax = 4096;  // Nothing in it counts; clients send "{}".
-constexpr int kFullRetryS = 5;
 constexpr int kBusyRetryS = 1;
 constexpr std::chrono::minutes kWriterWait{1};  // It is woken; this only bounds the wait.
 
@@ -134,13 +133,17 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
     const SubmitRefusal& refusal = parsed.error();
     return reject(responder, refusal_answer(refusal), refusal.code);
   }
+  if (parts_.guard != nullptr) {
+    std::int64_t tokens = 0;
+    for (const JobSpec& spec : parsed->jobs) tokens += spec.tokens_max;
+    auto refusal = parts_.guard->check_tokens(request, principal_of(request), kScopeSubmit, tokens);
+    if (refusal) return reject(responder, std::move(*refusal), "rate_limit_exceeded");
+  }
   Submission submission = make_submission(principal_of(request).tenant, std::move(*parsed));
   if (const auto admitted = parts_.admission.admit(submission.jobs); !admitted) {
-    const Admission::Full& full = admitted.error();
-    const std::string message = std::to_string(full.queued) + " jobs of priority " +
-                                std::string(priority_name(full.priority)) + " wait for model '" + full.model +
-                                "': no more are taken in until there are fewer.";
-    return reject(responder, http::busy_response(503, "queue_full", message, kFullRetryS), "queue_full");
+    const Admission::Refused& full = admitted.error();
+    return reject(responder, http::busy_response(full.status, full.code, full.message, full.retry_after_s),
+                  full.code);
   }
   const bool taken = parts_.coalescer.submit(
       std::move(submission),

@@ -44,6 +44,7 @@ struct JobApiParts {
   IdMaker& ids;
   Clock& clock;
   Log log;
+  Guard* guard = nullptr;  // None: tokens aren't limited.
 };
 
 class JobApi {

@@ -20,6 +20,24 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
            "Jobs that may wait for one model and class; more are refused; 0 = no limit")
       .range(0, std::int64_t{1} << 40);
   settings
+      .add("tenant-queued-jobs-max", config.admission.tenant_jobs_max,
+           "Jobs of one tenant that may wait; more are refused; 0 = no limit")
+      .range(0, std::int64_t{1} << 40);
+  settings
+      .add("tenant-queued-tokens-max", config.admission.tenant_tokens_max,
+           "The same in tokens that they may cost, prompts and longest answers")
+      .range(0, std::int64_t{1} << 50);
+  settings.add("refuse-late", config.admission.refuse_late,
+               "Refuse jobs that would expire before they end, as it looks now");
+  settings
+      .add("limits-read", config.limits.read_every,
+           "How often the rate limits are read: a change is in force everywhere after this")
+      .range(milliseconds(100), hours(1));
+  settings
+      .add("limits-tighten-wait", config.guard.tighten_wait,
+           "Rate limits shrink while a job is predicted to wait for longer than this; 0 = they don't")
+      .range(milliseconds(0), hours(24));
+  settings
       .add("api-key-remember", config.authenticator.remember,
            "How long a key that was looked up is trusted: a revoked one works for this long")
       .range(milliseconds(0), hours(1));

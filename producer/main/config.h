@@ -26,6 +26,7 @@
 #include "producer/dispatch/shard_owner.h"
 #include "producer/files/file_api.h"
 #include "producer/files/file_sweeper.h"
+#include "producer/guard/guard.h"
 #include "producer/live/token_feed.h"
 #include "producer/submit/coalescer.h"
 #include "producer/wait/waiters.h"
@@ -46,6 +47,8 @@ struct ProducerConfig {
   JobRules rules;
   AuthenticatorConfig authenticator;
   AdmissionConfig admission;
+  LimitBookConfig limits;
+  GuardConfig guard;
   JobApiConfig api;
   WebhookApiConfig webhooks;
   Secret master_key;  // Base64 of 32 bytes: seals the secrets of webhook endpoints. Empty: there can be none.

@@ -17,6 +17,7 @@
 #include "common/store/batch_work.h"
 #include "common/store/mysql_account_store.h"
 #include "common/store/mysql_audit_store.h"
+#include "common/store/mysql_backlog_store.h"
 #include "common/store/mysql_dead_letter_mirror.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
@@ -24,11 +25,13 @@
 #include "common/store/mysql_fleet_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_key_store.h"
+#include "common/store/mysql_limit_store.h"
 #include "common/store/mysql_live_store.h"
 #include "common/store/mysql_operation_store.h"
 #include "common/store/mysql_shard_leases.h"
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
+#include "producer/admin/limit_api.h"
 #include "producer/api/webhook_delivery_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
@@ -38,6 +41,8 @@
 #include "producer/docs/docs_api.h"
 #include "producer/files/file_api.h"
 #include "producer/files/file_sweeper.h"
+#include "producer/guard/local_buckets.h"
+#include "producer/guard/redis_buckets.h"
 #include "producer/live/redis_live_streams.h"
 #include "producer/live/token_feed.h"
 #include "producer/metrics/producer_metrics.h"
@@ -100,6 +105,8 @@ class RealService final : public Service {
         files_(mysql_, config_.file_rules),
         batches_(mysql_),
         batch_work_(mysql_, ids_, config_.rules),
+        limit_store_(mysql_, ids_),
+        backlog_(mysql_),
         publisher_(config_.rabbitmq, PublisherConfig{}, clock, rng, log_),
         control_(config_.rabbitmq, clock),
         broker_(publisher_, control_),
@@ -140,14 +147,21 @@ class RealService final : public Service {
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
         coalescer_(jobs_, dispatcher_, config_.coalescer, clock, log_, metrics_.submit),
-        admission_(jobs_, config_.admission, clock, metrics_.api),
+        admission_(jobs_, backlog_, model_names(), config_.admission, clock, metrics_.api),
         queued_meter_("queued-meter", clock,
                       [this]() -> Duration {
                         admission_.measure(model_names());
                         return kMeterPause;
                       }),
-        authenticator_(accounts_, config_.authenticator, clock, metrics_.api),
-        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_},
+        limits_(limit_store_, config_.region, config_.limits, clock, log_),
+        shared_buckets_(redis_),
+        own_buckets_(clock),
+        guard_(
+            limits_, shared_buckets_, own_buckets_, config_.guard,
+            [this] { return admission_.predicted_wait(); }, clock, metrics_.guard),
+        authenticator_(accounts_, config_.authenticator, clock, metrics_.api, &guard_),
+        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_,
+              &guard_},
              config_.api, metrics_.api),
         dead_letter_api_(
             {letters_, operations_, audit_, authenticator_, models_, ids_, clock, config_.operations,
@@ -155,6 +169,8 @@ class RealService final : public Service {
             config_.api.call_timeout),
         fleet_api_({fleet_, jobs_, keys_, broker_, authenticator_, models_, clock, rng, config_.region,
                     [this] { dispatcher_.wake(); }},
+                   config_.api.call_timeout),
+        limit_api_({limit_store_, authenticator_, clock, [this] { limits_.wake(); }},
                    config_.api.call_timeout),
         webhook_api_({endpoints_, deliveries_, authenticator_, ids_, clock, rng}, config_.webhooks),
         webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
@@ -180,6 +196,7 @@ class RealService final : public Service {
     batch_loop_.start();
     waiters_.start();
     feed_.start();
+    limits_.start();
     coalescer_.start();
     queued_meter_.start();
     SLUICE_TRY(http_.start());
@@ -212,6 +229,7 @@ class RealService final : public Service {
     batch_api_.stop();
     batch_loop_.stop();
     queued_meter_.stop();
+    limits_.stop();
     relay_.stop();
     rescuer_.stop();
     operation_runner_.stop();
@@ -236,6 +254,7 @@ class RealService final : public Service {
     api_.add_routes(router);
     dead_letter_api_.add_routes(router);
     fleet_api_.add_routes(router);
+    limit_api_.add_routes(router);
     webhook_api_.add_routes(router);
     webhook_delivery_api_.add_routes(router);
     file_api_.add_routes(router);
@@ -287,6 +306,8 @@ class RealService final : public Service {
   MysqlFileStore files_;
   BatchStore batches_;
   BatchWork batch_work_;
+  MysqlLimitStore limit_store_;
+  MysqlBacklogStore backlog_;
   Publisher publisher_;
   BrokerControl control_;
   RabbitBroker broker_;
@@ -308,10 +329,15 @@ class RealService final : public Service {
   SubmitCoalescer coalescer_;
   Admission admission_;
   Loop queued_meter_;
+  LimitBook limits_;
+  RedisBuckets shared_buckets_;
+  LocalBuckets own_buckets_;
+  Guard guard_;
   Authenticator authenticator_;
   JobApi api_;
   DeadLetterApi dead_letter_api_;
   FleetApi fleet_api_;
+  LimitApi limit_api_;
   WebhookApi webhook_api_;
   WebhookDeliveryApi webhook_delivery_api_;
   FileApi file_api_;

@@ -16,6 +16,9 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.api.queued = r.gauge_family("sluice_producer_jobs_queued",
                                 "Jobs that wait, as admission last counted them", {"model", "priority"});
 
+  m.guard.checks = r.counter_family("sluice_producer_limit_checks_total",
+                                    "Requests that fell under a rate limit", {"unit", "result", "by"});
+
   m.submit.waiting = r.gauge("sluice_producer_submit_waiting", "Submissions that wait for a transaction");
   m.submit.commit_seconds = r.histogram("sluice_producer_submit_commit_seconds",
                                         "Transactions that accept jobs", metrics::request_seconds_buckets());

@@ -16,6 +16,10 @@ struct ApiMetrics {
   metrics::GaugeFamily queued;        // model, priority
 };
 
+struct GuardMetrics {
+  metrics::CounterFamily checks;  // unit: requests, tokens; result: allowed, refused; by: redis, process
+};
+
 struct SubmitMetrics {
   metrics::Gauge waiting;
   metrics::Histogram commit_seconds;
@@ -70,6 +74,7 @@ struct LiveMetrics {
 
 struct ProducerMetrics {
   ApiMetrics api;
+  GuardMetrics guard;
   SubmitMetrics submit;
   DispatchMetrics dispatch;
   LoopMetrics loops;

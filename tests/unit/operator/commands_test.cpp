@@ -440,6 +440,40 @@ TEST(Status, ShowsWhatNeedsSomebody) {
   EXPECT_TRUE(holds(world.out.str(), "not reached"));
 }
 
+TEST(Limits, AreSetAsAskedAndShownInATable) {
+  World world;
+  world.api.answer("POST /v1/admin/limits",
+                   json{{"name", "a"}, {"quota", 1000}, {"unit", "tokens"}, {"window", 60}});
+  LimitOptions options;
+  options.name = "a";
+  options.quota = 1000;
+  options.window_s = 60;
+  options.unit = "tokens";
+  options.tenant = "t";
+  options.keys_together = true;
+  ASSERT_TRUE(set_limit(world.tool, options));
+  EXPECT_EQ(world.api.requests.back().body, (json{{"name", "a"},
+                                                  {"quota", 1000},
+                                                  {"window", 60},
+                                                  {"unit", "tokens"},
+                                                  {"tenant", "t"},
+                                                  {"key", nullptr}}));
+  EXPECT_TRUE(holds(world.out.str(), "limit a: 1,000 tokens in 1m"));
+
+  world.api.answer("GET /v1/admin/limits", json{{"data",
+                                                 {{{"name", "a\x1b[31m"},
+                                                   {"quota", 1000},
+                                                   {"unit", "tokens"},
+                                                   {"window", 60},
+                                                   {"tenant", "t"},
+                                                   {"key", nullptr},
+                                                   {"route", "submit"},
+                                                   {"region", "*"}}}}});
+  ASSERT_TRUE(list_limits(world.tool));
+  EXPECT_TRUE(holds(world.out.str(), "(all together)"));
+  EXPECT_FALSE(holds(world.out.str(), "\x1b["));
+}
+
 json worker(const char* state, int held, int seen_at) {
   return {{"id", "w/1"}, {"state", state}, {"held_jobs", held}, {"seen_at", seen_at}};
 }

@@ -132,6 +132,8 @@ void ServerFixture::start() {
         return error_response(401, error_type::kAuthentication, "invalid_api_key", "no");
       }
       head.principal = std::string("me");
+      head.answer_headers.add("X-Left", "4");
+      head.answer_headers.add("Content-Type", "text/html");
       return std::nullopt;
     };
     router.add(Method::kPost, "/private", std::move(route));

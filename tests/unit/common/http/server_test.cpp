@@ -205,6 +205,24 @@ TEST_F(ServerTest, StrangersAreRefusedBeforeTheirBodyIsRead) {
   EXPECT_EQ(ask(post("/private", "12345", "X-Key: open\r\n")).body, "12345");
 }
 
+TEST_F(ServerTest, WhatTheGateAddsIsInEveryAnswerAndOverridesNothing) {
+  const RawResponse answer = ask(post("/private", "12345", "X-Key: open\r\n"));
+  EXPECT_EQ(answer.headers.at("x-left"), "4");
+  EXPECT_NE(answer.headers.at("content-type"), "text/html");
+  const RawResponse too_large =
+      ask("POST /private HTTP/1.1\r\nHost: t\r\nX-Key: open\r\nContent-Length: 500000\r\n\r\n");
+  EXPECT_EQ(too_large.status, 413);
+  EXPECT_EQ(too_large.headers.at("x-left"), "4");
+  // The next request on a connection starts without.
+  RawClient client = connect();
+  client.send(post("/private", "12345", "X-Key: open\r\n"));
+  ASSERT_TRUE(client.receive());
+  client.send(std::string(kHello));
+  const auto next = client.receive();
+  ASSERT_TRUE(next);
+  EXPECT_FALSE(next->headers.contains("x-left"));
+}
+
 TEST_F(ServerTest, AdmissionAnswersForItself) {
   const RawResponse response = ask("GET /refused HTTP/1.1\r\nHost: t\r\n\r\n");
   EXPECT_EQ(response.status, 429);
