@@ -38,6 +38,10 @@ struct WorkerBeat {
   std::string version;
   int jobs_max = 0;
   int held_jobs = 0;
+  // As measured lately while it was at work, in tokens that jobs may cost (prompt and the most that they may
+  // say): of all jobs together, and of one of them. 0 = not measured yet.
+  std::int64_t tokens_per_s = 0;
+  std::int64_t job_tokens_per_s = 0;
 };
 
 struct WorkerInfo {

@@ -21,7 +21,7 @@ Pause read_pause(const Row& row) {
 
 constexpr const char* kSelectWorker =
     "SELECT id, model, engine, version, jobs_max, held_jobs, " SLUICE_MICROS("started_at") ", " SLUICE_MICROS(
-        "seen_at") ", TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) DIV 1000, draining FROM worker ";
+        "seen_at") ", TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) DIV 1000, draining, tokens_per_s, job_tokens_per_s FROM worker ";
 
 WorkerInfo read_worker(const Row& row) {
   WorkerInfo info;
@@ -30,7 +30,9 @@ WorkerInfo read_worker(const Row& row) {
                          row.str(2),
                          row.str(3),
                          static_cast<int>(row.int64(4)),
-                         static_cast<int>(row.int64(5))};
+                         static_cast<int>(row.int64(5)),
+                         row.int64(10),
+                         row.int64(11)};
   info.started_us = row.int64(6);
   info.seen_us = row.int64(7);
   info.silent_ms = row.int64(8);
@@ -111,17 +113,18 @@ Result<std::vector<Pause>> MysqlFleetStore::list_pauses(Deadline deadline) {
 
 Result<bool> MysqlFleetStore::beat(const WorkerBeat& beat, Deadline deadline) {
   Sql insert(
-      "INSERT INTO worker (id, model, engine, version, jobs_max, held_jobs, started_at, seen_at) VALUES (?, "
-      "?, ?, ?, ?, "
-      "?, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE held_jobs = VALUES(held_jobs), seen_at "
-      "= "
-      "VALUES(seen_at)");
+      "INSERT INTO worker (id, model, engine, version, jobs_max, held_jobs, tokens_per_s, job_tokens_per_s, "
+      "started_at, seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)) ON DUPLICATE "
+      "KEY UPDATE held_jobs = VALUES(held_jobs), tokens_per_s = VALUES(tokens_per_s), job_tokens_per_s = "
+      "VALUES(job_tokens_per_s), seen_at = VALUES(seen_at)");
   insert.bind(beat.id)
       .bind(beat.model)
       .bind(beat.engine)
       .bind(beat.version)
       .bind(beat.jobs_max)
-      .bind(beat.held_jobs);
+      .bind(beat.held_jobs)
+      .bind(beat.tokens_per_s)
+      .bind(beat.job_tokens_per_s);
   if (auto done = pool_.execute(insert, deadline); !done) return fail(done.error());
   SLUICE_ASSIGN(const Rows rows,
                 pool_.query(Sql("SELECT draining FROM worker WHERE id = ?").bind(beat.id), deadline));

@@ -53,6 +53,8 @@ Result<bool> FakeJobStore::beat(const WorkerBeat& beat, Deadline) {
     worker.beat = beat;
   }
   worker.beat.held_jobs = beat.held_jobs;
+  worker.beat.tokens_per_s = beat.tokens_per_s;
+  worker.beat.job_tokens_per_s = beat.job_tokens_per_s;
   worker.seen_us = now_us();
   return worker.draining;
 }

@@ -117,8 +117,13 @@ TYPED_TEST(FleetContract, AWorkerIsKnownByItsBeatsAndToldToDrain) {
   ASSERT_TRUE(asked.has_value());
   EXPECT_TRUE(asked->draining);
   beat.held_jobs = 1;
+  beat.tokens_per_s = 1200;
+  beat.job_tokens_per_s = 40;
   EXPECT_TRUE(*this->fleet().beat(beat, this->soon()));
-  EXPECT_EQ((*this->fleet().list_workers(this->soon()))[0].beat.held_jobs, 1);
+  workers = *this->fleet().list_workers(this->soon());
+  EXPECT_EQ(workers[0].beat.held_jobs, 1);
+  EXPECT_EQ(workers[0].beat.tokens_per_s, 1200);
+  EXPECT_EQ(workers[0].beat.job_tokens_per_s, 40);
   ASSERT_TRUE(this->fleet().set_draining("w-1", false, kActor, this->soon()).has_value());
   EXPECT_FALSE(*this->fleet().beat(beat, this->soon()));
   EXPECT_EQ(this->fleet().set_draining("w-2", true, kActor, this->soon()).error().code, ErrorCode::kNotFound);

@@ -1,0 +1,1 @@
+ALTER TABLE worker DROP COLUMN tokens_per_s, DROP COLUMN job_tokens_per_s;
