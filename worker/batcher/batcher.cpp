@@ -53,7 +53,7 @@ BatcherMetrics BatcherMetrics::make(metrics::Registry& registry) {
 }
 
 Batcher::Batcher(BatcherConfig config, Engine& engine, Clock& clock, BatcherMetrics metrics,
-                 OnCompleted on_completed)
+                 OnCompleted on_completed, OnProgress on_progress)
     : config_(config),
       jobs_max_(smaller_limit(static_cast<std::size_t>(config.jobs_max), engine.info().sequences_max)),
       tokens_max_(smaller_limit(static_cast<std::size_t>(config.tokens_max), engine.info().kv_tokens_max)),
@@ -61,6 +61,7 @@ Batcher::Batcher(BatcherConfig config, Engine& engine, Clock& clock, BatcherMetr
       clock_(clock),
       metrics_(metrics),
       on_completed_(std::move(on_completed)),
+      on_progress_(std::move(on_progress)),
       // What the engine has room for it says itself: it knows what jobs share.
       admission_(AdmissionLimits{jobs_max_, static_cast<std::size_t>(config.tokens_max), config.linger}) {}
 
@@ -93,6 +94,11 @@ void Batcher::stop() {
     apply(inbox, completed);
     hand_out(std::move(completed));
   }
+}
+
+Rates Batcher::rates() const {
+  MutexLock lock(mutex_);
+  return meter_.rates();
 }
 
 int Batcher::room() const {
@@ -213,6 +219,8 @@ void Batcher::let_in(std::vector<Completion>& completed) {
   for (std::size_t i = 0; i < group.size(); ++i) {
     Work& work = group[i];
     const std::string key = work.request.key;
+    const std::size_t tokens_max =
+        work.request.prompt.tokens + static_cast<std::size_t>(std::max(0, work.request.params.max_tokens));
     const std::size_t free_before = engine_.load().kv_tokens_free;
     const Status added = engine_.add(std::move(work.request));
     if (added) {
@@ -220,7 +228,8 @@ void Batcher::let_in(std::vector<Completion>& completed) {
       ++sum_.jobs;
       sum_.tokens += work.kv_tokens;
       sum_.alone = work.alone;
-      running_.emplace(key, RunningWork{work.kv_tokens, work.alone, work.offered, clock_.steady_now()});
+      running_.emplace(
+          key, RunningWork{work.kv_tokens, tokens_max, work.alone, work.offered, clock_.steady_now()});
       continue;
     }
     if (added.error().code == ErrorCode::kExhausted && sum_.jobs > 0) {
@@ -271,9 +280,17 @@ void Batcher::step(std::vector<Completion>& completed) {
   if (const auto due = admission_.due(sum_))
     wait = std::clamp<Duration>(*due - begin, Duration::zero(), kStepWait);
   std::vector<StepEvent> events = engine_.step(wait);
-  metrics_.step_seconds.observe(std::chrono::duration<double>(clock_.steady_now() - begin).count());
+  const Duration took = clock_.steady_now() - begin;
+  busy_ += took;
+  metrics_.step_seconds.observe(std::chrono::duration<double>(took).count());
+  std::vector<Progress> progress;
   for (StepEvent& event : events) {
-    if (!event.done || !running_.contains(event.key)) continue;
+    if (!running_.contains(event.key)) continue;
+    if (!event.done) {
+      progress.push_back({std::move(event.key), std::move(event.text_delta), std::move(event.reasoning_delta),
+                          event.tokens});
+      continue;
+    }
     GenerationOutcome& outcome = *event.done;
     if (!outcome) {
       completed.push_back(end_running(event.key, std::move(outcome).error()));
@@ -288,6 +305,7 @@ void Batcher::step(std::vector<Completion>& completed) {
     }
   }
   metrics_.active.set(static_cast<double>(sum_.jobs));
+  if (on_progress_ && !progress.empty()) on_progress_(std::move(progress));
   report_load();
 }
 
@@ -295,7 +313,15 @@ void Batcher::hand_out(std::vector<Completion>&& completed) {
   {
     MutexLock lock(mutex_);
     jobs_ -= completed.size();
-    for (const Completion& completion : completed) tokens_ -= completion.kv_tokens;
+    std::size_t tokens = 0;
+    Duration computed{0};
+    for (const Completion& completion : completed) {
+      tokens_ -= completion.kv_tokens;
+      if (!std::holds_alternative<Generation>(completion.how)) continue;
+      tokens += completion.tokens_max;
+      computed += completion.computed;
+    }
+    if (tokens > 0) meter_.add(tokens, computed, std::exchange(busy_, Duration::zero()));
   }
   on_completed_(std::move(completed));
 }
@@ -308,12 +334,16 @@ Completion Batcher::end_running(const std::string& key, CompletionHow how) {
   sum_.tokens -= work.kv_tokens;
   sum_.alone = false;
   no_room_ = false;
-  return Completion{key, std::move(how), work.kv_tokens, work.started - work.offered,
+  return Completion{key,
+                    std::move(how),
+                    work.kv_tokens,
+                    work.tokens_max,
+                    work.started - work.offered,
                     clock_.steady_now() - work.started};
 }
 
 Completion Batcher::end_waiting(const Work& work, CompletionHow how) const {
-  return Completion{work.request.key, std::move(how), work.kv_tokens, clock_.steady_now() - work.offered,
+  return Completion{work.request.key, std::move(how), work.kv_tokens, 0, clock_.steady_now() - work.offered,
                     Duration::zero()};
 }
 

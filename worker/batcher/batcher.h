@@ -17,6 +17,7 @@
 #include "common/base/mutex.h"
 #include "common/metrics/metrics.h"
 #include "worker/batcher/admission.h"
+#include "worker/batcher/rate_meter.h"
 #include "worker/batcher/work.h"
 #include "worker/engine/engine.h"
 
@@ -57,9 +58,12 @@ class Batcher {
  public:
   // Called on the engine's thread, and from stop(); must return at once.
   using OnCompleted = std::function<void(std::vector<Completion>&&)>;
+  // What those that go on have said in one step; likewise on the engine's thread. What came with a completion
+  // is in that alone.
+  using OnProgress = std::function<void(std::vector<Progress>&&)>;
 
   Batcher(BatcherConfig config, Engine& engine, Clock& clock, BatcherMetrics metrics,
-          OnCompleted on_completed);
+          OnCompleted on_completed, OnProgress on_progress = {});
   ~Batcher();
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
@@ -68,6 +72,8 @@ class Batcher {
   // Ends the thread after its present step; what was not completed comes out as GivenBack.
   void stop();
 
+  // How fast jobs were computed lately.
+  Rates rates() const;
   // How many more jobs could start soon.
   int room() const;
   // False: it is given back or stopped and takes nothing; `work` is left as it was. Every accepted work comes
@@ -83,6 +89,7 @@ class Batcher {
  private:
   struct RunningWork {
     std::size_t kv_tokens = 0;
+    std::size_t tokens_max = 0;
     bool alone = false;
     SteadyTime offered;
     SteadyTime started;
@@ -114,14 +121,16 @@ class Batcher {
   Clock& clock_;
   const BatcherMetrics metrics_;
   const OnCompleted on_completed_;
+  const OnProgress on_progress_;
 
   mutable Mutex mutex_;
   std::condition_variable asked_;
   Inbox inbox_ GUARDED_BY(mutex_);
   bool refusing_ GUARDED_BY(mutex_) = false;
   bool started_ GUARDED_BY(mutex_) = false;
-  std::size_t jobs_ GUARDED_BY(mutex_) = 0;     // Accepted and not handed out.
-  std::size_t tokens_ GUARDED_BY(mutex_) = 0;   // Of all accepted and not handed out.
+  std::size_t jobs_ GUARDED_BY(mutex_) = 0;    // Accepted and not handed out.
+  std::size_t tokens_ GUARDED_BY(mutex_) = 0;  // Of all accepted and not handed out.
+  RateMeter meter_ GUARDED_BY(mutex_);
   double tokens_usual_ GUARDED_BY(mutex_) = 0;  // What a job took lately, without what it shares.
 
   // The engine thread's own.
@@ -131,6 +140,7 @@ class Batcher {
   EngineLoad reported_;   // What the counters hold by now.
   bool no_room_ = false;  // The engine said so; asked again when something has ended.
   bool giving_back_ = false;
+  Duration busy_{0};  // Since something ended last.
   std::thread thread_;
 };
 

@@ -28,8 +28,8 @@ double seconds(Duration duration) {
 }  // namespace
 
 Intake::Intake(IntakeConfig config, JobStore& store, const Engine& engine, const QueueWatch& queue,
-               Batcher& batcher, Completer& completer, HeldJobs& held, TaskSource& source, Clock& clock,
-               Rng& rng, Log log, WorkerMetrics metrics)
+               Batcher& batcher, Completer& completer, HeldJobs& held, LiveWriter& live, TaskSource& source,
+               Clock& clock, Rng& rng, Log log, WorkerMetrics metrics)
     : config_(std::move(config)),
       store_(store),
       engine_(engine),
@@ -37,6 +37,7 @@ Intake::Intake(IntakeConfig config, JobStore& store, const Engine& engine, const
       batcher_(batcher),
       completer_(completer),
       held_(held),
+      live_(live),
       source_(source),
       clock_(clock),
       log_(std::move(log)),
@@ -237,7 +238,11 @@ void Intake::take_in(ClaimedJob&& job, const TaskDelivery& delivery) {
         "job_isolated",
         {{"job_id", job.ref.id.value}, {"attempt", job.ref.attempt}, {"lapsed_starts", job.lapsed_starts}});
   }
-  if (!batcher_.offer(std::move(*work))) completer_.push(std::move(end));
+  // Before the engine has it, so that no word is missed.
+  live_.begin(end.key, job.ref, work->streamed);
+  if (batcher_.offer(std::move(*work))) return;
+  live_.end(end.key);
+  completer_.push(std::move(end));
 }
 
 void Intake::isolate_later(const ClaimedJob& job, const TaskDelivery& delivery) {

@@ -31,6 +31,7 @@
 #include "worker/consumer/completer.h"
 #include "worker/consumer/held_jobs.h"
 #include "worker/consumer/lanes.h"
+#include "worker/consumer/live_writer.h"
 #include "worker/consumer/metrics.h"
 #include "worker/consumer/queue_watch.h"
 #include "worker/consumer/task_source.h"
@@ -52,8 +53,8 @@ struct IntakeConfig {
 class Intake {
  public:
   Intake(IntakeConfig config, JobStore& store, const Engine& engine, const QueueWatch& queue,
-         Batcher& batcher, Completer& completer, HeldJobs& held, TaskSource& source, Clock& clock, Rng& rng,
-         Log log, WorkerMetrics metrics);
+         Batcher& batcher, Completer& completer, HeldJobs& held, LiveWriter& live, TaskSource& source,
+         Clock& clock, Rng& rng, Log log, WorkerMetrics metrics);
 
   void start() { loop_.start(); }
   void stop() { loop_.stop(); }
@@ -95,6 +96,7 @@ class Intake {
   Batcher& batcher_;
   Completer& completer_;
   HeldJobs& held_;
+  LiveWriter& live_;
   TaskSource& source_;
   Clock& clock_;
   const Log log_;

@@ -41,6 +41,15 @@ SamplingParams sampling_of(const JobParameters& p) {
   return out;
 }
 
+// As good as chance, and the same for each attempt: ids are random.
+std::uint64_t seed_of(const TaskRef& ref) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : ref.id.value + "/" + std::to_string(ref.generation)) {
+    hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
+  }
+  return hash;
+}
+
 PromptInput prompt_of(JobRequest&& request) {
   PromptInput input;
   if (!request.messages.empty()) {
@@ -135,6 +144,9 @@ Result<Work> prepare_work(const Engine& engine, const ClaimedJob& job, bool queu
   if (const auto& asked = request->parameters.fault) {
     work.request.fault = Fault{fault_kind(asked->kind), asked->attempts, asked->ms, job.ref.attempt};
   }
+  work.streamed = request->parameters.stream;
+  // Every start of a job says the same, so that whoever reads along is not told two different things.
+  if (!work.request.params.seed) work.request.params.seed = seed_of(job.ref);
   SLUICE_TRY(validate(work.request.params));
   SLUICE_ASSIGN(work.request.prompt, engine.prepare(prompt_of(std::move(*request))));
   work.kv_tokens = engine.kv_tokens_needed(work.request.prompt, work.request.params);

@@ -75,28 +75,36 @@ void bind(config::Settings& settings, JobRunnerConfig& config) {
            "While more jobs wait, those of adaptive precision are computed by model-fast")
       .range(0, 1'000'000)
       .unit("jobs");
+  settings
+      .add("live-write-every", config.live.write_every,
+           "How often the text of watched jobs is told: less often in larger pieces")
+      .range(5ms, 10s);
   settings.add("drain-timeout", config.drain_timeout, "How long running jobs may go on at a stop")
       .range(0ms, 1h);
 }
 
 JobRunner::JobRunner(JobRunnerConfig config, const std::string& worker_id, JobStore& store, Engine& engine,
-                     TaskSource& source, ResultCache& cache, Clock& clock, Rng& rng, Log log,
+                     TaskSource& source, ResultCache& cache, LiveSink& live, Clock& clock, Rng& rng, Log log,
                      metrics::Registry& registry)
     : config_(completed(std::move(config), worker_id, engine)),
       clock_(clock),
       source_(source),
       log_(std::move(log)),
       metrics_(WorkerMetrics::make(registry)),
+      live_(config_.live, live, clock, log_, metrics_),
       completer_(config_.completer, store, held_, source, cache, clock, rng, log_, metrics_,
                  [this] { intake_.wake(); }),
-      batcher_(config_.batcher, engine, clock, BatcherMetrics::make(registry),
-               [this](std::vector<Completion>&& completions) {
-                 completer_.push(ends_of(std::move(completions), metrics_, log_));
-                 intake_.wake();
-               }),
+      batcher_(
+          config_.batcher, engine, clock, BatcherMetrics::make(registry),
+          [this](std::vector<Completion>&& completions) {
+            for (const Completion& completion : completions) live_.end(completion.key);
+            completer_.push(ends_of(std::move(completions), metrics_, log_));
+            intake_.wake();
+          },
+          [this](std::vector<Progress>&& progress) { live_.add(progress); }),
       queue_watch_(config_.queue_watch, store, clock, log_, metrics_),
-      intake_(config_.intake, store, engine, queue_watch_, batcher_, completer_, held_, source, clock, rng,
-              log_, metrics_),
+      intake_(config_.intake, store, engine, queue_watch_, batcher_, completer_, held_, live_, source, clock,
+              rng, log_, metrics_),
       lease_keeper_(config_.lease, store, held_, batcher_, source, clock, log_, metrics_),
       has_choice_(!engine.info().fast_weight_type.empty()) {}
 
@@ -108,6 +116,7 @@ void JobRunner::start() {
   completer_.start();
   batcher_.start();
   if (has_choice_) queue_watch_.start();
+  live_.start();
   intake_.start();
   lease_keeper_.start();
 }
@@ -146,6 +155,7 @@ bool JobRunner::drain() {
   intake_.stop();
   queue_watch_.stop();
   batcher_.stop();
+  live_.stop();
   const bool written =
       completer_.stop(clock_.steady_now() + std::chrono::duration_cast<SteadyTime::duration>(kFlushTime));
   lease_keeper_.stop();
@@ -164,6 +174,7 @@ void JobRunner::stop() {
   intake_.stop();
   queue_watch_.stop();
   batcher_.stop();
+  live_.stop();
   completer_.stop(clock_.steady_now() + std::chrono::seconds(1));
   lease_keeper_.stop();
 }

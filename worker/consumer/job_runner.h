@@ -2,7 +2,7 @@
 // database and Redis by their interfaces only; main gives it the real ones, tests give it others.
 //
 //   deliver() → Intake → Batcher (engine thread) → Completer
-//                  LeaseKeeper and QueueWatch beside them
+//                  LeaseKeeper, QueueWatch and LiveWriter beside them
 //
 // Safe for concurrent use, but start, drain and stop are for one owner, and set_draining for one thread.
 // Everything given to the constructor must outlive it.
@@ -22,6 +22,8 @@
 #include "worker/consumer/held_jobs.h"
 #include "worker/consumer/intake.h"
 #include "worker/consumer/lease_keeper.h"
+#include "worker/consumer/live_sink.h"
+#include "worker/consumer/live_writer.h"
 #include "worker/consumer/metrics.h"
 #include "worker/consumer/queue_watch.h"
 #include "worker/consumer/result_cache.h"
@@ -38,7 +40,8 @@ struct JobRunnerConfig {
   IntakeConfig intake;  // `worker_id` and `model` are set by the runner.
   CompleterConfig completer;
   LeaseConfig lease;
-  QueueWatchConfig queue_watch;                     // `model` is set by the runner.
+  QueueWatchConfig queue_watch;  // `model` is set by the runner.
+  LiveConfig live;
   std::chrono::milliseconds drain_timeout{10'000};  // What runs at a stop may go on for this long.
 };
 void bind(config::Settings& settings, JobRunnerConfig& config);
@@ -46,7 +49,7 @@ void bind(config::Settings& settings, JobRunnerConfig& config);
 class JobRunner {
  public:
   JobRunner(JobRunnerConfig config, const std::string& worker_id, JobStore& store, Engine& engine,
-            TaskSource& source, ResultCache& cache, Clock& clock, Rng& rng, Log log,
+            TaskSource& source, ResultCache& cache, LiveSink& live, Clock& clock, Rng& rng, Log log,
             metrics::Registry& registry);
   ~JobRunner();
   JobRunner(const JobRunner&) = delete;
@@ -67,6 +70,7 @@ class JobRunner {
   // Ends the threads and gives back what is held as far as that works at once. After drain() it does nothing.
   void stop();
 
+  Rates rates() const { return batcher_.rates(); }
   std::size_t held() const { return held_.size(); }
   const WorkerMetrics& metrics() const { return metrics_; }
 
@@ -77,6 +81,7 @@ class JobRunner {
   const Log log_;
   const WorkerMetrics metrics_;
   HeldJobs held_;
+  LiveWriter live_;
   Completer completer_;
   Batcher batcher_;
   QueueWatch queue_watch_;

@@ -44,6 +44,11 @@ WorkerMetrics WorkerMetrics::make(metrics::Registry& registry) {
                                 "1 while jobs of adaptive precision are computed with the faster weights");
   m.held_jobs = registry.gauge("sluice_worker_held_jobs", "Jobs that this worker holds a lease for");
   m.draining = registry.gauge("sluice_worker_draining", "1 while an operator has it take nothing new");
+  m.live_jobs = registry.gauge("sluice_worker_live_jobs", "Running jobs whose text is told as it comes");
+  m.live_entries =
+      registry.counter("sluice_worker_live_entries_total", "Pieces of live text written to Redis");
+  m.live_errors =
+      registry.counter("sluice_worker_live_errors_total", "Failed calls of Redis about live text");
   return m;
 }
 

@@ -31,6 +31,9 @@ struct WorkerMetrics {
   metrics::CounterFamily answers;  // {precision}: of the weights.
   metrics::Gauge queue_deep;       // 1 while jobs that allow it go to the faster weights.
   metrics::Gauge draining;
+  metrics::Gauge live_jobs;  // Running jobs that somebody reads along with.
+  metrics::Counter live_entries;
+  metrics::Counter live_errors;
 };
 
 }  // namespace sluice::worker

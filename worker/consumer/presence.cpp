@@ -30,6 +30,9 @@ Presence::Presence(PresenceConfig config, WorkerBeat self, FleetStore& fleet, Jo
 
 Duration Presence::beat() {
   self_.held_jobs = static_cast<int>(runner_.held());
+  const Rates rates = runner_.rates();
+  self_.tokens_per_s = rates.tokens_per_s;
+  self_.job_tokens_per_s = rates.job_tokens_per_s;
   const auto draining = fleet_.beat(self_, Deadline::in(clock_, config_.store_timeout));
   if (draining) {
     runner_.set_draining(*draining);

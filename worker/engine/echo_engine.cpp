@@ -123,9 +123,11 @@ Status EchoEngine::add(GenerationRequest&& request) {
   if (kv_tokens_used_ + active.kv_tokens > info_.kv_tokens_max) {
     return fail(ErrorCode::kExhausted, "no room for so many tokens");
   }
-  active.due = clock_.steady_now();
-  if (misbehaves(request.fault, FaultKind::kSlow))
+  active.begun = active.due = clock_.steady_now();
+  if (misbehaves(request.fault, FaultKind::kSlow)) {
     active.due += std::chrono::milliseconds(std::max(0, request.fault->ms));
+    active.answer = std::move(*answer(request));
+  }
   active.request = std::move(request);
   keys_.insert(active.request.key);
   kv_tokens_used_ += active.kv_tokens;
@@ -133,13 +135,36 @@ Status EchoEngine::add(GenerationRequest&& request) {
   return {};
 }
 
-// Until the first one is due, if none is.
+// When one more word is to be out: they are spread evenly over its time, the last with its end.
+SteadyTime EchoEngine::Active::next_word_at() const {
+  if (!answer || words_given + 1 >= answer->usage.completion_tokens) return due;
+  const auto word = (due - begun) / static_cast<std::int64_t>(answer->usage.completion_tokens);
+  return begun + word * static_cast<std::int64_t>(words_given + 1);
+}
+
+std::optional<StepEvent> EchoEngine::next_words(Active& active, SteadyTime now) {
+  const std::size_t words_before = active.words_given;
+  const std::size_t begin = active.bytes_given;
+  while (active.next_word_at() <= now && active.next_word_at() < active.due) {
+    const std::string_view left = std::string_view(active.answer->text).substr(active.bytes_given);
+    active.bytes_given += count_words(left, 1).end;
+    ++active.words_given;
+  }
+  if (active.bytes_given == begin) return std::nullopt;
+  StepEvent event;
+  event.key = active.request.key;
+  event.text_delta = active.answer->text.substr(begin, active.bytes_given - begin);
+  event.tokens = active.words_given - words_before;
+  return event;
+}
+
+// Until the first one has something to say, if none has.
 void EchoEngine::wait_for_due(Duration wait_max) {
   const SteadyTime now = clock_.steady_now();
   SteadyTime until = now + std::max(Duration::zero(), wait_max);
   for (const Active& active : active_) {
-    if (active.cancelled || active.due <= now) return;
-    until = std::min(until, active.due);
+    if (active.cancelled || active.next_word_at() <= now) return;
+    until = std::min(until, active.next_word_at());
   }
   std::unique_lock<std::mutex> lock(mutex_);
   if (until > now) clock_.wait_until(never_, lock, until);
@@ -154,6 +179,7 @@ std::vector<StepEvent> EchoEngine::step(Duration wait_max) {
   for (std::size_t i = 0; i < active_.size(); ++i) {
     Active& active = active_[i];
     if (!active.cancelled && active.due > now) {
+      if (auto words = next_words(active, now)) events.push_back(std::move(*words));
       if (kept != i) active_[kept] = std::move(active);
       ++kept;
       continue;
@@ -161,12 +187,20 @@ std::vector<StepEvent> EchoEngine::step(Duration wait_max) {
     StepEvent event;
     if (active.cancelled) {
       Generation nothing;
+      if (active.answer) nothing.text = active.answer->text.substr(0, active.bytes_given);
       nothing.finish_reason = FinishReason::kCancelled;
       nothing.usage.prompt_tokens = active.request.prompt.tokens;
       event.done = std::move(nothing);
     } else {
-      event.done = answer(active.request);
-      if (*event.done) event.text_delta = (*event.done)->text;
+      if (!active.answer) {
+        event.done = answer(active.request);
+      } else {
+        event.done.emplace(std::move(*active.answer));
+      }
+      if (*event.done) {
+        event.text_delta = (*event.done)->text.substr(active.bytes_given);
+        event.tokens = (*event.done)->usage.completion_tokens - active.words_given;
+      }
     }
     kv_tokens_used_ -= active.kv_tokens;
     keys_.erase(active.request.key);

@@ -2,7 +2,8 @@
 // around an engine, and misbehaves on request, so that the rest can be tested. Never the default.
 //
 // Tokens are words: runs of bytes that are not ASCII white space. An answer comes whole in the step after
-// add(). Thread safety and ownership as in engine.h; the clock is borrowed and must outlive the engine.
+// add(); a slow one comes word by word over its time. Thread safety and ownership as in engine.h; the clock
+// is borrowed and must outlive the engine.
 #pragma once
 
 #include <condition_variable>
@@ -36,11 +37,19 @@ class EchoEngine final : public Engine {
   struct Active {
     GenerationRequest request;
     std::size_t kv_tokens = 0;
+    SteadyTime begun;
     SteadyTime due;  // Not answered before.
     bool cancelled = false;
+    // Of a slow one: its answer, and what of it was given out by now.
+    std::optional<Generation> answer;
+    std::size_t words_given = 0;
+    std::size_t bytes_given = 0;
+
+    SteadyTime next_word_at() const;
   };
 
   void wait_for_due(Duration wait_max);
+  static std::optional<StepEvent> next_words(Active& active, SteadyTime now);
 
   Clock& clock_;
   EngineInfo info_;

@@ -138,7 +138,8 @@ struct StepEvent {
   std::string key;
   std::string text_delta;                 // Whole characters only; the deltas joined are Generation::text.
   std::string reasoning_delta;            // As text_delta, of Generation::reasoning.
-  std::vector<std::int32_t> ids;          // New tokens of this step.
+  std::vector<std::int32_t> ids;          // New tokens of this step; none in engines without a vocabulary.
+  std::size_t tokens = 0;                 // How many they are, or words where there are none.
   std::optional<GenerationOutcome> done;  // Set once, in the request's last event.
 };
 

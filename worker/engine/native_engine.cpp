@@ -305,6 +305,7 @@ std::optional<StepEvent> NativeEngine::advance(Sequence& sequence) {
   } else if (picked) {
     sequence.ids.push_back(*picked);
     event.ids.push_back(*picked);
+    event.tokens = 1;
     const bool ends = model_->tokenizer().is_end(*picked);
     if (!ends) take_in(sequence, *picked, event);
     if (ends || sequence.text.stopped()) {

@@ -10,6 +10,7 @@
 #include "common/store/mysql_job_store.h"
 #include "worker/consumer/presence.h"
 #include "worker/main/rabbit_task_source.h"
+#include "worker/main/redis_live_sink.h"
 #include "worker/main/redis_result_cache.h"
 
 namespace sluice::worker {
@@ -32,11 +33,13 @@ class RealService final : public Service {
         store_(mysql_, ids_, config_.rules),
         fleet_(mysql_, ids_),
         cache_(redis_),
+        live_sink_(redis_),
         source_(
             config_.rabbitmq, engine_->info().model, prefetch(),
             [this](Priority lane, Delivery&& delivery) { runner_.deliver(lane, std::move(delivery)); }, clock,
             rng, log_),
-        runner_(runner_config(), worker_id_, store_, *engine_, source_, cache_, clock, rng, log_, registry_),
+        runner_(runner_config(), worker_id_, store_, *engine_, source_, cache_, live_sink_, clock, rng, log_,
+                registry_),
         presence_({}, self(), fleet_, runner_, clock, log_),
         http_(config_.http, router(), registry_, clock, rng) {
     const EngineInfo& info = engine_->info();
@@ -136,6 +139,7 @@ class RealService final : public Service {
   MysqlJobStore store_;
   MysqlFleetStore fleet_;
   RedisResultCache cache_;
+  RedisLiveSink live_sink_;
   RabbitTaskSource source_;
   JobRunner runner_;
   Presence presence_;

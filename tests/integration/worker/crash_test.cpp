@@ -48,6 +48,18 @@ TEST_F(WorkerCrash, WhileGivingBackAtAStopLosesNothing) {
   expect_ended_once(ids, JobState::kSucceeded);
 }
 
+TEST_F(WorkerCrash, WhileTellingWhatAJobSaysLosesNothing) {
+  JobParameters slow = fault(RequestFaultKind::kSlow, std::nullopt, 300);
+  slow.stream = true;
+  const auto doomed = make_worker({{"SLUICE_FAILPOINT", "worker.after_live_put"}});
+  start_loops();
+  const auto ids = submit(2, slow);
+  ASSERT_EQ(doomed->wait_end(), 128 + SIGKILL) << doomed->log();
+  const auto worker = start_worker();
+  ASSERT_TRUE(wait_state(ids, JobState::kSucceeded));
+  expect_ended_once(ids, JobState::kSucceeded);
+}
+
 #endif
 
 class WorkerKilled : public WorkerWorld {};

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/engine/engine.h"
@@ -40,6 +41,16 @@ class ScriptedEngine final : public Engine {
               GenerationOutcome outcome = Generation{"ok", {}, FinishReason::kStop, {1, 1}}) {
     std::lock_guard lock(mutex_);
     endings_.emplace_back(key, std::move(outcome));
+    changed_.notify_all();
+  }
+  // The next step brings `text` of it, which goes on.
+  void say(const std::string& key, const std::string& text) {
+    std::lock_guard lock(mutex_);
+    StepEvent event;
+    event.key = key;
+    event.text_delta = text;
+    event.tokens = 1;
+    said_.push_back(std::move(event));
     changed_.notify_all();
   }
   // The next add() of a request whose prompt is `text` fails so, `times` times.
@@ -131,9 +142,10 @@ class ScriptedEngine final : public Engine {
     ++steps_begun_;
     changed_.notify_all();
     // A step takes a moment; whoever has something for it cuts that short.
-    changed_.wait_for(lock, std::chrono::milliseconds(1),
-                      [&] { return !endings_.empty() || answering_all_ || !cancelled_.empty(); });
-    std::vector<StepEvent> events;
+    changed_.wait_for(lock, std::chrono::milliseconds(1), [&] {
+      return !endings_.empty() || answering_all_ || !cancelled_.empty() || !said_.empty();
+    });
+    std::vector<StepEvent> events = std::exchange(said_, {});
     const auto end = [&](const std::string& key, GenerationOutcome outcome) {
       const auto found = std::find(active_.begin(), active_.end(), key);
       if (found == active_.end()) return;
@@ -192,6 +204,7 @@ class ScriptedEngine final : public Engine {
   std::vector<std::string> added_;
   std::set<std::string> fast_;
   std::vector<std::string> cancelled_;
+  std::vector<StepEvent> said_;
   std::map<std::string, std::string> texts_;
   std::map<std::string, std::size_t> takes_;  // By text …
   std::map<std::string, std::size_t> taken_;  // … and by key, of who is in it.

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -96,6 +98,48 @@ class FakeCache final : public ResultCache {
   Journal& journal_;
 };
 
+class FakeLiveSink final : public LiveSink {
+ public:
+  Result<std::vector<bool>> put(std::span<const Write> writes, Deadline) override {
+    std::lock_guard lock(mutex_);
+    if (failing) return fail(ErrorCode::kUnavailable, "no redis");
+    std::vector<bool> done;
+    for (const Write& write : writes) {
+      auto& stream = streams_[live_text_key(write.id, write.generation)];
+      if (write.afresh) stream.clear();
+      done.push_back(write.afresh || !stream.empty());
+      if (done.back()) stream.push_back(write.live);
+    }
+    return done;
+  }
+  Result<std::vector<bool>> watched(std::span<const JobId> ids, Deadline) override {
+    std::lock_guard lock(mutex_);
+    std::vector<bool> answers;
+    for (const JobId& id : ids) answers.push_back(watched_.contains(id.value));
+    looks += 1;
+    return answers;
+  }
+  void watch(const JobId& id) {
+    std::lock_guard lock(mutex_);
+    watched_.insert(id.value);
+  }
+  void forget_all() {
+    std::lock_guard lock(mutex_);
+    streams_.clear();
+  }
+  std::vector<LiveText> entries(const JobId& id) {
+    std::lock_guard lock(mutex_);
+    return streams_[live_text_key(id, 1)];
+  }
+  std::atomic<bool> failing{false};
+  std::atomic<int> looks{0};
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> watched_;
+  std::map<std::string, std::vector<LiveText>> streams_;
+};
+
 class SilentSink final : public LogSink {
  public:
   void write(std::string_view) override {}
@@ -122,7 +166,7 @@ class RunnerTest : public ::testing::Test {
   JobRunner& make(JobRunnerConfig config = {}) {
     end_runner();
     runner_ = std::make_unique<JobRunner>(
-        config, "w-1", store_, engine_, source_, cache_, clock_, rng_,
+        config, "w-1", store_, engine_, source_, cache_, live_sink_, clock_, rng_,
         Log("test", LogLevel::kError, clock_, std::make_shared<SilentSink>()), registry_);
     return *runner_;
   }
@@ -230,6 +274,7 @@ class RunnerTest : public ::testing::Test {
   Journal journal_;
   FakeSource source_{journal_};
   FakeCache cache_{journal_};
+  FakeLiveSink live_sink_;
   metrics::Registry registry_;
   std::unique_ptr<JobRunner> runner_;
   std::uint64_t tag_ = 0;

@@ -110,6 +110,19 @@ TEST(PrepareWork, TakesPromptParametersFaultAndAttempt) {
   EXPECT_EQ(work->request.fault->attempt, 3);
 }
 
+TEST(PrepareWork, EachAttemptOfAJobWithoutASeedSamplesAlike) {
+  ScriptedEngine engine;
+  const auto seed = [&](const TaskRef& ref) {
+    ClaimedJob job = claimed(R"({"prompt":"x","parameters":{"temperature":1}})");
+    job.ref = ref;
+    return prepare_work(engine, job, false)->request.params.seed.value();
+  };
+  const std::uint64_t first = seed({JobId{"job_x"}, 1, 1});
+  EXPECT_EQ(seed({JobId{"job_x"}, 1, 2}), first);
+  EXPECT_NE(seed({JobId{"job_x"}, 2, 1}), first);
+  EXPECT_NE(seed({JobId{"job_y"}, 1, 1}), first);
+}
+
 TEST(PrepareWork, OnlyADeepQueueMovesAJobAndOnlyOneThatAllowsIt) {
   ScriptedEngine engine;
   const auto fast = [&](const char* parameters, bool queue_deep) {

@@ -101,13 +101,22 @@ TEST_F(Echo, ASlowOneHoldsUpNobodyElse) {
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].key, "fast");
   EXPECT_TRUE(engine_.step(Duration::zero()).empty());
-  clock_.advance(std::chrono::milliseconds(499));
+  clock_.advance(std::chrono::milliseconds(249));
+  EXPECT_TRUE(engine_.step(Duration::zero()).empty());
+  clock_.advance(std::chrono::milliseconds(1));
+  const auto half = engine_.step(std::chrono::hours(1));
+  ASSERT_EQ(half.size(), 1U);
+  EXPECT_EQ(half[0].text_delta, "hello");
+  EXPECT_EQ(half[0].tokens, 1U);
+  EXPECT_FALSE(half[0].done.has_value());
+  clock_.advance(std::chrono::milliseconds(249));
   EXPECT_TRUE(engine_.step(Duration::zero()).empty());
   clock_.advance(std::chrono::milliseconds(1));
   const auto late = engine_.step(std::chrono::hours(1));
   ASSERT_EQ(late.size(), 1U);
   EXPECT_EQ(late[0].key, "slow");
   ASSERT_TRUE(late[0].done->has_value());
+  EXPECT_EQ(late[0].text_delta, " there");
   EXPECT_EQ((*late[0].done)->text, "hello there");
 }
 
