@@ -60,10 +60,16 @@ http::Response list_answer(std::span<const Job> jobs, int limit) {
   return http::Response::json(200, std::move(body));
 }
 
-http::Response accepted_answer(const Submission& submission) {
+http::Response accepted_answer(const Submission& submission, const std::optional<Estimate>& estimate) {
   if (!submission.batch) {
     const Job& job = submission.jobs.front().job;
-    http::Response response = http::Response::json(202, job_text(job));
+    nlohmann::json body = job_to_json(job);
+    if (estimate && estimate->finish_us > 0) {
+      body["estimate"] = {{"start_at", seconds_or_null(estimate->start_us)},
+                          {"finish_at", seconds_or_null(estimate->finish_us)},
+                          {"meets_deadline", estimate->finish_us <= job.expires_us}};
+    }
+    http::Response response = http::Response::json(202, http::dump_json(body));
     response.headers.set("Location", "/v1/jobs/" + job.id.value);
     return response;
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "common/store/job_store.h"
 #include "producer/api/query.h"
 #include "producer/api/submit_request.h"
+#include "producer/live/estimate.h"
 
 namespace sluice::producer {
 
@@ -26,8 +28,9 @@ nlohmann::json text_or_null(const std::string& text);
 http::Response job_answer(const Job& job);
 // An OpenAI list of at most `limit` of `jobs`; one more than that means that there are more.
 http::Response list_answer(std::span<const Job> jobs, int limit);
-// 202 for what was accepted.
-http::Response accepted_answer(const Submission& submission);
+// 202 for what was accepted; `estimate`: of a single job, if one is known.
+http::Response accepted_answer(const Submission& submission,
+                               const std::optional<Estimate>& estimate = std::nullopt);
 
 // 404, the same for a job that isn't there and one of somebody else.
 http::Response no_such_job();

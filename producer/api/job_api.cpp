@@ -179,7 +179,10 @@ void JobApi::answer_submit(const Status& status, Submission submission, const ht
     if (count > 0) metrics_.accepted.with({priority_name(static_cast<Priority>(p))}).add(count);
   }
   log_accepted(submission);
-  responder.send(accepted_answer(submission));
+  // Asked after the commit: it counts with the others then, and costs the database nothing.
+  const bool single = !submission.batch && parts_.estimate;
+  responder.send(
+      accepted_answer(submission, single ? parts_.estimate(submission.jobs.front()) : std::nullopt));
 }
 
 // A batch takes one line, whose id the lines about its jobs repeat.

@@ -20,6 +20,7 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/models.h"
 #include "producer/api/submit_request.h"
+#include "producer/live/estimate.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/submit/coalescer.h"
 #include "producer/wait/job_reader.h"
@@ -45,6 +46,8 @@ struct JobApiParts {
   Clock& clock;
   Log log;
   Guard* guard = nullptr;  // None: tokens aren't limited.
+  // When a job that is accepted now may start and end. Must be quick; may be empty.
+  std::function<std::optional<Estimate>(const NewJob&)> estimate = {};
 };
 
 class JobApi {

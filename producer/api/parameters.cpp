@@ -140,6 +140,12 @@ void read_parameters(const json& in, bool faults_allowed, JobParameters& p, Fiel
     } else if (name == "top_logprobs") {
       read_integer(value, field, 0, kTopLogprobsMax, errors,
                    [&p](std::int64_t n) { p.top_logprobs = static_cast<int>(n); });
+    } else if (name == "stream") {
+      if (value.is_boolean()) {
+        p.stream = value.get<bool>();
+      } else if (!value.is_null()) {
+        errors.add(field, "invalid_type", "must be true or false");
+      }
     } else if (name == "precision") {
       read_precision(value, field, p, errors);
     } else {

@@ -54,6 +54,10 @@ Duration Estimator::run_once() {
 Result<Estimator::Model> Estimator::look(const std::string& name) {
   const Deadline deadline = Deadline::in(clock_, config_.store_timeout);
   Model model;
+  {
+    MutexLock lock(mutex_);
+    model = models_[name];
+  }
   model.at = clock_.steady_now();
   SLUICE_ASSIGN(model.rate, live_.fleet_rate(name, deadline));
   for (int p = 0; p < kPriorities; ++p) {
@@ -63,14 +67,21 @@ Result<Estimator::Model> Estimator::look(const std::string& name) {
     // Ids begin with the time of their making.
     std::sort(front.begin(), front.end(),
               [](const WaitingJob& a, const WaitingJob& b) { return a.id < b.id; });
-    queue.tokens.push_back(0);
+    queue.ids.clear();
+    queue.tokens.assign(1, 0);
     for (WaitingJob& job : front) {
       queue.tokens.push_back(queue.tokens.back() + job.tokens_max);
       queue.ids.push_back(std::move(job.id.value));
     }
-    queue.jobs = static_cast<std::int64_t>(queue.ids.size());
-    if (queue.jobs < config_.front_max) continue;
-    SLUICE_ASSIGN(queue.jobs, jobs_.count_queued(name, priority, config_.count_max, deadline));
+    const auto in_front = static_cast<std::int64_t>(queue.ids.size());
+    if (in_front < config_.front_max) {
+      queue.jobs = in_front;
+      queue.counted_at = {};
+    } else if (queue.counted_at == SteadyTime{} || model.at - queue.counted_at >= config_.count_every) {
+      SLUICE_ASSIGN(queue.jobs, jobs_.count_queued(name, priority, config_.count_max, deadline));
+      queue.counted_at = model.at;
+    }
+    queue.jobs = std::max(queue.jobs, in_front);
   }
   return model;
 }

@@ -28,10 +28,11 @@ struct EstimatorConfig {
   std::chrono::milliseconds look_every{1'000};
   // Of each class of a model. Jobs behind so many have no position, and new ones count all others as like
   // these.
-  int front_max = 5'000;
+  int front_max = 2'000;
   std::int64_t count_max = 200'000;
-  std::chrono::milliseconds asked_for{10'000};  // After the last question it looks on for so long.
-  std::chrono::milliseconds good_for{5'000};    // What is older is no answer.
+  std::chrono::milliseconds count_every{5'000};  // Those behind the front.
+  std::chrono::milliseconds asked_for{10'000};   // After the last question it looks on for so long.
+  std::chrono::milliseconds good_for{5'000};     // What is older is no answer.
   std::chrono::milliseconds store_timeout{2'000};
 };
 
@@ -57,6 +58,7 @@ class Estimator {
     std::vector<std::string> ids;      // Of the front, sorted: in the order of acceptance.
     std::vector<std::int64_t> tokens;  // tokens[i]: of the first i of these.
     std::int64_t jobs = 0;             // All that wait, as far as counted.
+    SteadyTime counted_at{};           // Those behind the front.
     std::int64_t tokens_all() const;
   };
   struct Model {

@@ -42,8 +42,10 @@ struct TokenFeed::Channel {
   std::optional<Waiters::Ticket> waiter;
   std::uint64_t wait = 0;
   SteadyTime ask_at{};
+  SteadyTime spoke_at{};  // Or began to be watched.
   std::map<Ticket, std::shared_ptr<Watcher>> watchers;
   bool news = false;
+  std::int64_t tokens = 0;  // Of the result; 0 = there is none yet.
 };
 
 TokenFeed::TokenFeed(Waiters& waiters, LiveStore& store, LiveStreams& streams, FeedConfig config,
@@ -202,6 +204,7 @@ void TokenFeed::take_in(std::shared_ptr<Watcher> watcher) {
     slot->key = watcher->key();
     slot->tenant = watcher->tenant;
     slot->id = watcher->id;
+    slot->spoke_at = clock_.steady_now();
     metrics_.jobs.set(static_cast<double>(channels_.size()));
   } else if (slot->tenant != watcher->tenant) {
     // Somebody else's job is no job.
@@ -278,6 +281,7 @@ void TokenFeed::finish(Channel& channel, const Result<Job>& job) {
       // Told more than the job has ever said.
       if (!watcher->lost && !channel.answer.covers(watcher->at)) lose(*watcher);
     }
+    channel.tokens = job->result->completion_tokens;
     tell(channel);
   }
   const std::map<Ticket, std::shared_ptr<Watcher>> watchers = std::move(channel.watchers);
@@ -324,11 +328,15 @@ void TokenFeed::ask() {
 void TokenFeed::read() {
   std::vector<LiveStreams::Place> places;
   std::vector<Channel*> channels;
-  places.reserve(channels_.size());
+  const SteadyTime now = clock_.steady_now();
+  const bool all = now >= read_quiet_at_;
+  if (all) read_quiet_at_ = now + config_.look_every;
   for (auto& [key, channel] : channels_) {
+    if (!all && now - channel->spoke_at >= config_.quiet_after) continue;
     places.push_back({live_text_key(channel->id, key.second), channel->read_up_to});
     channels.push_back(channel.get());
   }
+  if (places.empty()) return;
   auto news = streams_.read(places, Deadline::in(clock_, config_.redis_timeout));
   if (!news) {
     metrics_.redis_errors.add();
@@ -337,6 +345,7 @@ void TokenFeed::read() {
   for (LiveStreams::News& one : *news) {
     Channel& channel = *channels[one.place];
     channel.read_up_to = std::move(one.last);
+    channel.spoke_at = now;
     for (const LiveText& entry : one.entries) take(channel, entry);
     tell(channel);
     if (std::exchange(channel.news, false)) tell_state(channel);
@@ -380,7 +389,7 @@ void TokenFeed::tell(const Channel& channel, Watcher& watcher) {
   piece.at = watcher.at;
   piece.reasoning = std::string_view(answer.reasoning()).substr(watcher.at.reasoning);
   piece.text = std::string_view(answer.text()).substr(watcher.at.text);
-  piece.tokens = answer.tokens();
+  piece.tokens = channel.tokens > 0 ? channel.tokens : answer.tokens();
   watcher.at = answer.end();
   if (watcher.callbacks.on_text) watcher.callbacks.on_text(piece);
 }

@@ -72,6 +72,8 @@ struct FeedConfig {
   int watchers_max = 10'000;  // Each is an open answer to a client.
   // Between two reads: fewer make smoother text, more cost Redis less.
   std::chrono::milliseconds read_every{20};
+  // Jobs that said nothing for so long are read with every look only: they wait, or compute their prompt.
+  std::chrono::milliseconds quiet_after{2'000};
   std::chrono::milliseconds look_every{250};  // At the rows of watched jobs.
   std::chrono::milliseconds ask_every{10'000};
   std::chrono::milliseconds redis_timeout{500};
@@ -161,6 +163,7 @@ class TokenFeed {
   // The reading thread's own.
   std::map<Key, std::unique_ptr<Channel>> channels_;
   SteadyTime read_at_{};
+  SteadyTime read_quiet_at_{};
   SteadyTime ask_again_at_{};
   std::uint64_t last_wait_ = 0;
   bool looked_at_changed_ = false;

@@ -32,6 +32,7 @@
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
 #include "producer/admin/limit_api.h"
+#include "producer/api/job_events.h"
 #include "producer/api/webhook_delivery_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
@@ -43,6 +44,7 @@
 #include "producer/files/file_sweeper.h"
 #include "producer/guard/local_buckets.h"
 #include "producer/guard/redis_buckets.h"
+#include "producer/live/estimator.h"
 #include "producer/live/redis_live_streams.h"
 #include "producer/live/token_feed.h"
 #include "producer/metrics/producer_metrics.h"
@@ -115,6 +117,7 @@ class RealService final : public Service {
         waiters_(reader_, config_.wait, clock, log_, metrics_.wait),
         live_store_(mysql_),
         live_streams_(live_redis_),
+        estimator_(live_store_, jobs_, model_names(), {}, clock, log_),
         feed_(waiters_, live_store_, live_streams_, config_.live, clock, log_, metrics_.live),
         shards_(leases_, make_owner_name(rng), config_.shards, clock, log_, metrics_.dispatch),
         dispatcher_(
@@ -161,8 +164,14 @@ class RealService final : public Service {
             [this] { return admission_.predicted_wait(); }, clock, metrics_.guard),
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api, &guard_),
         api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_,
-              &guard_},
+              &guard_,
+              [this](const NewJob& fresh) {
+                return estimator_.of_new(fresh.job.model, fresh.job.priority, fresh.tokens_max);
+              }},
              config_.api, metrics_.api),
+        job_events_api_({reader_, feed_, authenticator_, clock,
+                         [this](const JobGlance& job) { return estimator_.of(job); }},
+                        config_.api.call_timeout),
         dead_letter_api_(
             {letters_, operations_, audit_, authenticator_, models_, ids_, clock, config_.operations,
              [this] { operation_runner_.wake(); }, [this] { dispatcher_.wake(); }},
@@ -197,6 +206,7 @@ class RealService final : public Service {
     waiters_.start();
     feed_.start();
     limits_.start();
+    estimator_.start();
     coalescer_.start();
     queued_meter_.start();
     SLUICE_TRY(http_.start());
@@ -221,8 +231,9 @@ class RealService final : public Service {
     if (stopped_) return;
     stopped_ = true;
     log_.info("stopping", {{"waiters", waiters_.size()}});
-    waiters_.stop();    // Whoever waits gets the job as it is, so that the server need not wait for them.
-    feed_.stop();       // Likewise whoever reads along.
+    waiters_.stop();  // Whoever waits gets the job as it is, so that the server need not wait for them.
+    feed_.stop();     // Likewise whoever reads along.
+    estimator_.stop();
     http_.stop();       // Running requests still get their commits.
     coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
     api_.stop();
@@ -252,6 +263,7 @@ class RealService final : public Service {
   http::Router router() {
     http::Router router;
     api_.add_routes(router);
+    job_events_api_.add_routes(router);
     dead_letter_api_.add_routes(router);
     fleet_api_.add_routes(router);
     limit_api_.add_routes(router);
@@ -316,6 +328,7 @@ class RealService final : public Service {
   Waiters waiters_;
   MysqlLiveStore live_store_;
   RedisLiveStreams live_streams_;
+  Estimator estimator_;
   TokenFeed feed_;
   ShardOwner shards_;
   Dispatcher dispatcher_;
@@ -335,6 +348,7 @@ class RealService final : public Service {
   Guard guard_;
   Authenticator authenticator_;
   JobApi api_;
+  JobEventsApi job_events_api_;
   DeadLetterApi dead_letter_api_;
   FleetApi fleet_api_;
   LimitApi limit_api_;

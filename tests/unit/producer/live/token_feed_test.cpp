@@ -306,6 +306,24 @@ TEST_F(TokenFeedTest, ManyWatchersOfOneJobShareOneReading) {
   }
 }
 
+TEST_F(TokenFeedTest, JobsThatSayNothingAreReadLessOften) {
+  const JobId talks = accept();
+  const JobId waits = accept();
+  watch(talks, heard_.emplace_back());
+  watch(waits, heard_.emplace_back());
+  feed_.read_once();
+  clock_.advance(seconds(2));
+  say(talks, 0, "one ");
+  feed_.read_once();
+  EXPECT_EQ(streams_.places_read, 2U);
+  clock_.advance(milliseconds(20));
+  feed_.read_once();
+  EXPECT_EQ(streams_.places_read, 1U);
+  clock_.advance(milliseconds(230));
+  feed_.read_once();
+  EXPECT_EQ(streams_.places_read, 2U);
+}
+
 TEST_F(TokenFeedTest, AFailedJobEndsWithoutText) {
   const JobId id = accept();
   Heard& heard = heard_.emplace_back();
