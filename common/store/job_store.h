@@ -18,6 +18,7 @@
 #include "common/base/result.h"
 #include "common/ids/ids.h"
 #include "common/job/job.h"
+#include "common/store/idempotency_store.h"
 
 namespace sluice {
 
@@ -55,6 +56,11 @@ struct NewJob {
 struct Submission {
   std::optional<NewBatch> batch;
   std::vector<NewJob> jobs;
+  std::optional<IdempotencyClaim> claim;  // Made in the same transaction.
+  // Filled in by submit() when the claim's key is taken: what has it.
+  std::optional<IdempotencyRecord> existing;
+
+  const std::string& resource_id() const { return batch ? batch->id.value : jobs.front().job.id.value; }
 };
 
 // Names one start of a job: what a broker message carries.
@@ -132,7 +138,8 @@ class JobStore {
   // --- producer ---
   // Accepts each submission whole or not at all; those of one call share statements and one commit. The
   // answer has one entry for each, in order. kInvalid there: the database refused that one's rows, its
-  // neighbours are unharmed.
+  // neighbours are unharmed. kConflict: the submission's key is taken, and `existing` says by what; without
+  // it, that can't be told yet.
   virtual std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) = 0;
   // kNotFound also for a job of another tenant. `tenant` empty: any (for the services themselves).
   virtual Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;

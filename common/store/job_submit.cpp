@@ -1,7 +1,12 @@
 // Accepting jobs: many requests' rows in one transaction.
 #include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+#include <utility>
 
 #include "common/base/failpoint.h"
+#include "common/store/idempotency_rows.h"
 #include "common/store/job_rows.h"
 #include "common/store/mysql_job_store.h"
 
@@ -97,8 +102,84 @@ Status insert_submissions(MysqlConnection& db, const DbNow& now, std::span<const
 
 std::vector<Status> MysqlJobStore::submit(std::span<Submission> submissions, Deadline deadline) {
   std::vector<Status> answers(submissions.size());
-  if (!submissions.empty()) submit_bisecting(submissions, answers, deadline);
+  if (submissions.empty()) return answers;
+  const auto has_key = [](const Submission& one) { return one.claim && !one.claim->key_hash.empty(); };
+  if (std::none_of(submissions.begin(), submissions.end(), has_key)) {
+    submit_bisecting(submissions, answers, deadline);
+    return answers;
+  }
+  // Of several with one key the first goes first; the others find it taken, or take their turn if it failed.
+  std::vector<std::size_t> left(submissions.size());
+  std::iota(left.begin(), left.end(), 0);
+  while (!left.empty()) {
+    std::set<std::pair<std::string, std::string>> keys;
+    std::vector<std::size_t> turn;
+    std::vector<std::size_t> later;
+    for (const std::size_t index : left) {
+      const Submission& one = submissions[index];
+      const bool first =
+          !has_key(one) || keys.emplace(one.jobs.front().job.tenant.value, one.claim->key_hash).second;
+      (first ? turn : later).push_back(index);
+    }
+    left = std::move(later);
+    std::vector<Submission> together;
+    together.reserve(turn.size());
+    for (const std::size_t index : turn) together.push_back(std::move(submissions[index]));
+    std::vector<Status> outcome(turn.size());
+    submit_unclaimed(together, outcome, deadline);
+    for (std::size_t i = 0; i < turn.size(); ++i) {
+      submissions[turn[i]] = std::move(together[i]);
+      answers[turn[i]] = std::move(outcome[i]);
+    }
+  }
   return answers;
+}
+
+Status MysqlJobStore::find_existing(std::span<Submission> submissions, Deadline deadline) {
+  std::map<std::pair<std::string, std::string>, Submission*> by_key;
+  Sql sql(
+      "SELECT tenant_id, key_hash, resource_id, fingerprint FROM idempotency_key WHERE "
+      "expires_at > UTC_TIMESTAMP(6) AND (tenant_id, key_hash) IN (");
+  for (Submission& one : submissions) {
+    if (!one.claim || one.claim->key_hash.empty()) continue;
+    const std::string& tenant = one.jobs.front().job.tenant.value;
+    sql.text(by_key.empty() ? "(" : ",(").param(tenant).text(",").param(one.claim->key_hash).text(")");
+    by_key.emplace(std::pair(tenant, one.claim->key_hash), &one);
+  }
+  if (by_key.empty()) return {};
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.text(")"), deadline));
+  for (const Row row : rows) {
+    by_key.at({row.str(0), row.str(1)})->existing = IdempotencyRecord{row.str(2), row.str(3)};
+  }
+  return {};
+}
+
+// Each key is there once. Those that are taken already cost one look for all, and no transaction.
+void MysqlJobStore::submit_unclaimed(std::span<Submission> submissions, std::span<Status> answers,
+                                     Deadline deadline) {
+  if (Status found = find_existing(submissions, deadline); !found) {
+    std::fill(answers.begin(), answers.end(), found);
+    return;
+  }
+  std::vector<std::size_t> free;
+  std::vector<Submission> together;
+  for (std::size_t i = 0; i < submissions.size(); ++i) {
+    if (submissions[i].existing) {
+      answers[i] = fail(ErrorCode::kConflict, "the key is taken");
+    } else {
+      free.push_back(i);
+      together.push_back(std::move(submissions[i]));
+    }
+  }
+  std::vector<Status> outcome(free.size());
+  if (!free.empty()) submit_bisecting(together, outcome, deadline);
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    Submission& one = submissions[free[i]] = std::move(together[i]);
+    const bool taken = !outcome[i] && duplicate_key(outcome[i].error()) == store::kIdempotencyOnce;
+    // Another producer was faster. If what it made is gone again by now, nobody knows yet.
+    if (taken) (void)find_existing(std::span(&one, 1), deadline);
+    answers[free[i]] = std::move(outcome[i]);
+  }
 }
 
 void MysqlJobStore::submit_bisecting(std::span<Submission> submissions, std::span<Status> answers,
@@ -117,8 +198,13 @@ void MysqlJobStore::submit_bisecting(std::span<Submission> submissions, std::spa
 
 Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadline deadline) {
   store::DbNow at;
+  std::vector<store::ClaimRow> claims;
+  for (const Submission& one : submissions) {
+    if (one.claim) claims.push_back({one.jobs.front().job.tenant, *one.claim, one.resource_id()});
+  }
   const auto insert = [&](MysqlConnection& db) -> Result<bool> {
     SLUICE_ASSIGN(at, store::db_now(db, deadline));
+    SLUICE_TRY(store::insert_claims(db, at, claims, deadline));
     SLUICE_TRY(store::insert_submissions(db, at, submissions, rules_, deadline));
     SLUICE_FAILPOINT("store.submit_before_commit");
     return true;

@@ -43,6 +43,9 @@ class MysqlJobStore final : public JobStore {
  private:
   // One transaction for all; the caller bisects.
   Status submit_together(std::span<Submission> submissions, Deadline deadline);
+  // Fills in `existing` where the key is taken.
+  Status find_existing(std::span<Submission> submissions, Deadline deadline);
+  void submit_unclaimed(std::span<Submission> submissions, std::span<Status> answers, Deadline deadline);
   void submit_bisecting(std::span<Submission> submissions, std::span<Status> answers, Deadline deadline);
   Result<std::vector<ClaimedJob>> claim_once(std::span<const TaskRef> tasks, const std::string& worker_id,
                                              bool again, Deadline deadline);

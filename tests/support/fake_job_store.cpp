@@ -5,6 +5,7 @@
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
+#include "common/job/end_event.h"
 
 namespace sluice::testing {
 
@@ -57,7 +58,7 @@ void FakeJobStore::end(Row& row, JobState to, std::optional<JobResult> result,
   row.worker_id.clear();
   EventRow event;
   event.ref = EventRef{ids_.make<EventId>(row.shard), row.job.id, row.job.tenant, row.job.generation,
-                       std::string(job_event_type(to))};
+                       std::string(end_event_type(row.job.surface, to, row.job.result))};
   event.shard = row.shard;
   event.publish_due_us = now_us();
   events_.push_back(std::move(event));
@@ -96,6 +97,15 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
   std::vector<Status> answers;
   for (Submission& submission : submissions) {
     Status status;
+    const std::string tenant = submission.jobs.front().job.tenant.value;
+    if (submission.claim && !submission.claim->key_hash.empty()) {
+      for (const ClaimedKey& key : keys_) {
+        if (key.tenant != tenant || key.claim.key_hash != submission.claim->key_hash) continue;
+        if (key.expires_us <= now_us()) continue;
+        submission.existing = IdempotencyRecord{key.resource_id, key.claim.fingerprint};
+        status = fail(ErrorCode::kConflict, "the key is taken");
+      }
+    }
     for (const NewJob& fresh : submission.jobs) {
       const auto refused = [&fresh](const std::string& text) {
         return fresh.request_json.find(text) != std::string::npos;
@@ -104,6 +114,10 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
       if (std::any_of(refused_.begin(), refused_.end(), refused))
         status = fail(ErrorCode::kInvalid, "refused text");
       if (fresh.job.model.size() > 128) status = fail(ErrorCode::kInvalid, "model too long");
+    }
+    if (status && submission.claim) {
+      keys_.push_back({tenant, *submission.claim, submission.resource_id(), now_us(),
+                       now_us() + submission.claim->keep_s * 1'000'000});
     }
     if (status) {
       for (NewJob& fresh : submission.jobs) {
@@ -127,6 +141,42 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
   return answers;
 }
 
+Result<std::optional<IdempotencyRecord>> FakeJobStore::find_key(const TenantId& tenant,
+                                                                const std::string& key_hash, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("find_key")) return fail(fault->code, "fault asked for");
+  for (const ClaimedKey& key : keys_) {
+    if (key.tenant == tenant.value && key.claim.key_hash == key_hash && key.expires_us > now_us()) {
+      return std::optional(IdempotencyRecord{key.resource_id, key.claim.fingerprint});
+    }
+  }
+  return std::optional<IdempotencyRecord>();
+}
+
+Result<std::optional<IdempotencyRecord>> FakeJobStore::find_request(const TenantId& tenant,
+                                                                    const std::string& fingerprint,
+                                                                    std::int64_t within_s, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("find_request")) return fail(fault->code, "fault asked for");
+  std::optional<IdempotencyRecord> last;
+  for (const ClaimedKey& key : keys_) {
+    const bool same = key.tenant == tenant.value && key.claim.key_hash.empty() &&
+                      key.claim.fingerprint == fingerprint && key.made_us > now_us() - within_s * 1'000'000;
+    if (same) last = IdempotencyRecord{key.resource_id, key.claim.fingerprint};
+  }
+  return last;
+}
+
+Result<int> FakeJobStore::forget_expired(int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("forget_expired")) return fail(fault->code, "fault asked for");
+  int forgotten = 0;
+  std::erase_if(keys_, [&](const ClaimedKey& key) {
+    return key.expires_us <= now_us() && forgotten < limit && ++forgotten > 0;
+  });
+  return forgotten;
+}
+
 Result<Job> FakeJobStore::get(const TenantId& tenant, const JobId& id, Deadline) {
   MutexLock lock(mutex_);
   if (const auto fault = enter("get")) return fail(fault->code, "fault asked for");
@@ -139,7 +189,7 @@ Result<Job> FakeJobStore::get(const TenantId& tenant, const JobId& id, Deadline)
 
 Result<std::string> FakeJobStore::get_request(const TenantId& tenant, const JobId& id, Deadline) {
   MutexLock lock(mutex_);
-  if (const auto fault = enter("get_request")) return fail(fault->code, "injected");
+  if (const auto fault = enter("get_request")) return fail(fault->code, "fault asked for");
   const auto row = rows_.find(id.value);
   if (row == rows_.end() || (!tenant.empty() && row->second.job.tenant != tenant)) {
     return fail(ErrorCode::kNotFound, "no job with id " + id.value);

@@ -24,7 +24,8 @@ class FakeJobStore final : public JobStore,
                            public DeadLetterStore,
                            public OperationStore,
                            public AuditStore,
-                           public FleetStore {
+                           public FleetStore,
+                           public IdempotencyStore {
  public:
   // Both must outlive the store.
   FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}, OperationRules operations = {})
@@ -58,6 +59,13 @@ class FakeJobStore final : public JobStore,
   Result<std::vector<DueEvent>> due_events(std::span<const int> shards, int limit,
                                            Deadline deadline) override;
   Status mark_events(std::span<const EventId> events, bool published, Deadline deadline) override;
+
+  Result<std::optional<IdempotencyRecord>> find_key(const TenantId& tenant, const std::string& key_hash,
+                                                    Deadline deadline) override;
+  Result<std::optional<IdempotencyRecord>> find_request(const TenantId& tenant,
+                                                        const std::string& fingerprint, std::int64_t within_s,
+                                                        Deadline deadline) override;
+  Result<int> forget_expired(int limit, Deadline deadline) override;
 
   // fake_dead_letters.cpp
   Result<std::vector<DeadLetter>> list_letters(const DeadLetterQuery& query, Deadline deadline) override;
@@ -125,6 +133,13 @@ class FakeJobStore final : public JobStore,
     std::int64_t lifetime_s = 0;
     std::vector<AttemptRecord> failed_starts;
   };
+  struct ClaimedKey {
+    std::string tenant;
+    IdempotencyClaim claim;
+    std::string resource_id;
+    std::int64_t made_us = 0;
+    std::int64_t expires_us = 0;
+  };
   struct LetterRow {
     DeadLetter letter;
     bool copy_due = false;
@@ -175,6 +190,7 @@ class FakeJobStore final : public JobStore,
   mutable Mutex mutex_;
   std::map<std::string, Row> rows_ GUARDED_BY(mutex_);
   std::vector<EventRow> events_ GUARDED_BY(mutex_);
+  std::vector<ClaimedKey> keys_ GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::int64_t>, LetterRow> letters_
       GUARDED_BY(mutex_);  // By job, generation.
   std::map<std::string, OperationRow> operations_ GUARDED_BY(mutex_);

@@ -56,7 +56,7 @@ void MysqlDatabase::clear_jobs() {
                             "event",       "event_payload", "delivery",    "delivery_attempt",
                             "dead_letter", "job_attempt",   "shard_lease", "operation",
                             "audit",       "pause",         "worker",      "webhook_endpoint",
-                            "file_batch",  "batch_line",    "file",        "file_chunk"}) {
+                            "file_batch",  "batch_line",    "file",        "file_chunk",    "idempotency_key"}) {
     execute(std::string("DELETE FROM ") + table);
   }
 }

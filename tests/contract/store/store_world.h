@@ -12,6 +12,7 @@
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
 #include "common/store/mysql_fleet_store.h"
+#include "common/store/mysql_idempotency_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_operation_store.h"
 #include "tests/support/due_tasks.h"
@@ -33,6 +34,7 @@ class World {
   virtual OperationStore& operations() = 0;
   virtual AuditStore& audit() = 0;
   virtual FleetStore& fleet() = 0;
+  virtual IdempotencyStore& idempotency() = 0;
   virtual void advance(std::chrono::milliseconds by) = 0;
   virtual Clock& clock() = 0;
   // How far time may go by itself between two lines of a test.
@@ -47,6 +49,7 @@ class FakeWorld final : public World {
   OperationStore& operations() override { return store_; }
   AuditStore& audit() override { return store_; }
   FleetStore& fleet() override { return store_; }
+  IdempotencyStore& idempotency() override { return store_; }
   void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
   Clock& clock() override { return clock_; }
   std::chrono::milliseconds slack() const override { return std::chrono::milliseconds(1); }
@@ -68,7 +71,8 @@ class MysqlWorld final : public World {
         letters_(database.pool(), ids_, JobRules{}),
         operations_(database.pool(), ids_, JobRules{}, OperationRules{}),
         audit_(database.pool(), ids_),
-        fleet_(database.pool(), ids_) {
+        fleet_(database.pool(), ids_),
+        idempotency_(database.pool()) {
     database.clear_jobs();
   }
   JobStore& jobs() override { return jobs_; }
@@ -77,6 +81,7 @@ class MysqlWorld final : public World {
   OperationStore& operations() override { return operations_; }
   AuditStore& audit() override { return audit_; }
   FleetStore& fleet() override { return fleet_; }
+  IdempotencyStore& idempotency() override { return idempotency_; }
   // The server's clock can't be moved, so everything it has written moves into the past instead.
   void advance(std::chrono::milliseconds by) override {
     const std::string back = " - INTERVAL " + std::to_string(by.count() * 1000) + " MICROSECOND";
@@ -92,6 +97,7 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE worker SET " + moved("seen_at"));
     database_.execute("UPDATE file_batch SET " + moved("created_at") + ", " + moved("expires_at") + ", " +
                       moved("work_due") + ", " + moved("close_due"));
+    database_.execute("UPDATE idempotency_key SET " + moved("created_at") + ", " + moved("expires_at"));
   }
   Clock& clock() override { return database_.clock(); }
   // A busy machine may take most of a second.
@@ -106,6 +112,7 @@ class MysqlWorld final : public World {
   MysqlOperationStore operations_;
   MysqlAuditStore audit_;
   MysqlFleetStore fleet_;
+  MysqlIdempotencyStore idempotency_;
 };
 
 template <class T>
