@@ -46,7 +46,7 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
   SLUICE_ASSIGN(std::vector<Decision> decisions, find_receivers(events, deadline));
   std::vector<JobId> wanted;
   for (std::size_t i = 0; i < events.size(); ++i) {
-    if (!decisions[i].deliveries.empty() && !is_of_batch(events[i])) wanted.push_back(events[i].job_id);
+    if (!decisions[i].deliveries.empty() && !tells_id_alone(events[i])) wanted.push_back(events[i].job_id);
   }
   std::unordered_map<JobId, Job> jobs;
   if (!wanted.empty()) {
@@ -59,8 +59,8 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
   for (std::size_t i = 0; i < events.size(); ++i) {
     const EventRecord& event = events[i];
     if (decisions[i].deliveries.empty()) continue;
-    if (is_of_batch(event)) {
-      decisions[i].body = batch_event_payload(event);
+    if (tells_id_alone(event)) {
+      decisions[i].body = id_event_payload(event);
       continue;
     }
     std::optional<Job> job;

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/openai/ids.h"
+
 namespace sluice::callback {
 
 using nlohmann::json;
@@ -9,6 +11,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view kTypePrefix = "job.";
+constexpr std::string_view kResponsePrefix = "response.";
 
 std::string dump(const json& value) {
   // Results are a model's output: what is no UTF-8 in it is replaced, never thrown about.
@@ -63,17 +66,21 @@ std::string event_payload(const EventRecord& event, const std::optional<Job>& jo
                {"data", std::move(data)}});
 }
 
-bool is_of_batch(const EventRecord& event) {
-  return is_well_formed_id(event.job_id.value, BatchIdTag::kPrefix);
+bool tells_id_alone(const EventRecord& event) {
+  return is_well_formed_id(event.job_id.value, BatchIdTag::kPrefix) ||
+         event.type.starts_with(kResponsePrefix);
 }
 
-std::string batch_event_payload(const EventRecord& event) {
-  return dump({{"id", event.id.value},
-               {"object", "event"},
-               {"type", event.type},
-               {"created_at", event.created_us / 1'000'000},
-               {"sequence", event.generation},
-               {"data", {{"id", event.job_id.value}}}});
+std::string id_event_payload(const EventRecord& event) {
+  const bool response = event.type.starts_with(kResponsePrefix);
+  return dump(
+      {{"id", event.id.value},
+       {"object", "event"},
+       {"type", event.type},
+       {"created_at", event.created_us / 1'000'000},
+       {"sequence", event.generation},
+       {"data",
+        {{"id", response ? openai::surface_id(Surface::kResponse, event.job_id) : event.job_id.value}}}});
 }
 
 }  // namespace sluice::callback

@@ -8,7 +8,8 @@
 // the event is decided, and kept with it, so that every attempt carries the same bytes whatever becomes of
 // the job.
 //
-// The end of a batch is told as OpenAI does: `data` is its id alone; `sequence` is its revision.
+// The end of a batch or of a response is told as OpenAI does: `data` is its id alone; `sequence` is its
+// revision or generation.
 //
 // Pure; safe for concurrent use.
 #pragma once
@@ -32,8 +33,8 @@ struct PayloadConfig {
 std::string event_payload(const EventRecord& event, const std::optional<Job>& job,
                           const PayloadConfig& config);
 
-// Whether the event is about a batch.
-bool is_of_batch(const EventRecord& event);
-std::string batch_event_payload(const EventRecord& event);
+// Whether the event is about a batch or a response.
+bool tells_id_alone(const EventRecord& event);
+std::string id_event_payload(const EventRecord& event);
 
 }  // namespace sluice::callback

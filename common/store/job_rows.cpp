@@ -7,6 +7,7 @@
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
+#include "common/job/end_event.h"
 #include "common/store/batch_rows.h"
 
 namespace sluice::store {
@@ -186,9 +187,9 @@ Status write_events(MysqlConnection& db, const DbNow& now, const std::vector<Cha
     if (!is_final(change.to)) continue;
     const Job& job = change.locked->job;
     if (job.callback_url.empty() && file_batches.contains(job.batch_id.value)) continue;
+    const auto type = end_event_type(job.surface, change.to, change.result);
     SLUICE_TRY(events.row(ids.make<EventId>(change.locked->shard).value, change.locked->shard,
-                          job.tenant.value, job.id.value, job.generation, job_event_type(change.to), now.text,
-                          now.text));
+                          job.tenant.value, job.id.value, job.generation, type, now.text, now.text));
   }
   return events.flush();
 }

@@ -6,9 +6,11 @@
 namespace sluice {
 
 namespace {
-constexpr std::array<std::string_view, 10> kTypes = {
-    "job.succeeded", "job.failed",    "job.dead",        "job.expired",     "job.cancelled",
-    "batch.failed",  "batch.expired", "batch.completed", "batch.cancelled", kEndpointDisabledEvent};
+constexpr std::array<std::string_view, 14> kTypes = {
+    "job.succeeded",   "job.failed",          "job.dead",           "job.expired",
+    "job.cancelled",   "batch.failed",        "batch.expired",      "batch.completed",
+    "batch.cancelled", "response.completed",  "response.cancelled", "response.incomplete",
+    "response.failed", kEndpointDisabledEvent};
 }
 
 std::span<const std::string_view> webhook_event_types() {

@@ -19,7 +19,9 @@ ConsumerConfig subscriptions() {
   events.queue.queue.durable = false;
   events.queue.queue.exclusive = true;
   events.queue.queue.auto_delete = true;
-  events.queue.bindings.push_back({"", std::string(kEventsExchange), "job.#"});
+  for (const char* of : {"job.#", "response.#"}) {
+    events.queue.bindings.push_back({"", std::string(kEventsExchange), of});
+  }
   events.prefetch = kPrefetch;
   config.subscriptions.push_back(std::move(events));
   for (const BoundQueue& queue : Topology::builtin().queues()) {

@@ -117,6 +117,19 @@ TYPED_TEST(JobStoreContract, ASucceededJobHasItsResultAndOneEvent) {
   EXPECT_THAT(this->event_types(id), ElementsAre("job.succeeded"));
 }
 
+TYPED_TEST(JobStoreContract, AResponsesEndIsToldAsOpenAiDoes) {
+  NewJob fresh = this->new_job();
+  fresh.job.surface = Surface::kResponse;
+  const JobId done = this->submit(fresh);
+  (void)this->succeed(this->claim(done)[0].ref);
+  EXPECT_THAT(this->event_types(done), ElementsAre("response.completed"));
+  fresh = this->new_job();
+  fresh.job.surface = Surface::kResponse;
+  const JobId gone = this->submit(fresh);
+  EXPECT_TRUE(this->jobs().cancel(kTenant, gone, this->soon()).has_value());
+  EXPECT_THAT(this->event_types(gone), ElementsAre("response.cancelled"));
+}
+
 TYPED_TEST(JobStoreContract, TheEndedJobOfAFinishIsTheJobThatGetReads) {
   NewJob fresh = this->new_job();
   fresh.job.metadata_json = R"({"a":"b"})";

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/job/end_event.h"
+
 namespace sluice::callback {
 namespace {
 
@@ -49,6 +51,19 @@ TEST(Payload, IsAnEventObjectAroundTheJob) {
   EXPECT_EQ(body["data"], job_to_json(job));
   EXPECT_FALSE(body["data"].contains("result_url"));
   EXPECT_EQ(body.dump().find("secret-path"), std::string::npos);
+}
+
+TEST(Payload, OfAResponseIsItsIdAlone) {
+  Job job = succeeded_job();
+  job.id.value = "job_01234567-89ab-7cde-8f01-23456789abcd";
+  job.surface = Surface::kResponse;
+  EventRecord event = event_of(job);
+  event.type = end_event_type(job.surface, job.state, job.result);
+  EXPECT_FALSE(tells_id_alone(event_of(job)));
+  ASSERT_TRUE(tells_id_alone(event));
+  EXPECT_EQ(json::parse(id_event_payload(event)), json::parse(R"({
+    "id": "evt_1", "object": "event", "type": "response.completed", "created_at": 1700000002, "sequence": 1,
+    "data": {"id": "resp_01234567-89ab-7cde-8f01-23456789abcd"}})"));
 }
 
 TEST(Payload, IsTheSameBytesEachTime) {
