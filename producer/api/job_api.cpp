@@ -1,6 +1,5 @@
 #include "producer/api/job_api.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -16,8 +15,7 @@ namespace sluice::producer {
 namespace {
 
 constexpr std::size_t kLargeJobs = 64;
-constexpr std::size_t kCancelBodyMax = 4096;  // Nothing in it counts; clients send "{}".
-constexpr int kBusyRetryS = 1;
+constexpr std::size_t kCancelBodyMax = 4096;    // Nothing in it counts; clients send "{}".
 constexpr std::chrono::minutes kWriterWait{1};  // It is woken; this only bounds the wait.
 
 const Principal& principal_of(const http::Request& request) {
@@ -41,10 +39,9 @@ nlohmann::json model_json(const ServedModel& model, std::int64_t created) {
 
 }  // namespace
 
-JobApi::JobApi(JobApiParts parts, JobApiConfig config, ApiMetrics metrics)
+JobApi::JobApi(JobApiParts parts, JobApiConfig config)
     : parts_(parts),
       config_(config),
-      metrics_(std::move(metrics)),
       started_s_(unix_seconds(parts.clock.wall_now())),
       large_answers_(config.large_answers_max),
       writer_([this] {
@@ -90,38 +87,12 @@ void JobApi::add_routes(http::Router& router) {
 }
 
 void JobApi::reject(const http::Responder& responder, http::Response response, std::string_view reason) {
-  metrics_.rejected.with({reason}).add();
+  parts_.intake.count_refused(reason);
   responder.send(std::move(response));
 }
 
 http::Response JobApi::render(const Result<Job>& job) const {
   return job ? job_answer(*job) : store_failure(job.error());
-}
-
-Submission JobApi::make_submission(const TenantId& tenant, ParsedSubmit parsed) {
-  const int shard = shard_of_tenant(tenant);
-  Submission submission;
-  if (parsed.is_batch) {
-    submission.batch = NewBatch{parts_.ids.make<BatchId>(shard), static_cast<int>(parsed.jobs.size())};
-  }
-  submission.jobs.reserve(parsed.jobs.size());
-  for (JobSpec& spec : parsed.jobs) {
-    NewJob fresh;
-    fresh.job.id = parts_.ids.make<JobId>(shard);
-    fresh.job.tenant = tenant;
-    if (submission.batch) fresh.job.batch_id = submission.batch->id;
-    fresh.job.model = spec.model->name();
-    fresh.job.priority = spec.priority;
-    fresh.job.surface = spec.surface;
-    fresh.job.metadata_json = std::move(spec.metadata_json);
-    fresh.job.callback_url = std::move(spec.callback_url);
-    fresh.request_json = job_request_to_json(spec.request);
-    fresh.prompt_tokens = spec.prompt_tokens;
-    fresh.tokens_max = spec.tokens_max;
-    fresh.expires_in_s = spec.expires_in_s;
-    submission.jobs.push_back(std::move(fresh));
-  }
-  return submission;
 }
 
 void JobApi::submit(const http::Request& request, const http::Responder& responder) {
@@ -133,71 +104,73 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
     const SubmitRefusal& refusal = parsed.error();
     return reject(responder, refusal_answer(refusal), refusal.code);
   }
+  const TenantId& tenant = principal_of(request).tenant;
+  std::optional<IdempotencyClaim> claim;
+  if (may_be_repeated(request)) {
+    const auto body = http::parse_json(request.body);
+    auto looked = parts_.claims.look(request, tenant, "/v1/jobs", body.value_or(nullptr), call_deadline());
+    if (!looked) {
+      responder.send(std::move(looked.error()));
+      return;
+    }
+    if (looked->existing) {
+      responder.send(replay(tenant, *looked->existing));
+      return;
+    }
+    claim = std::move(looked->claim);
+  }
   if (parts_.guard != nullptr) {
     std::int64_t tokens = 0;
     for (const JobSpec& spec : parsed->jobs) tokens += spec.tokens_max;
     auto refusal = parts_.guard->check_tokens(request, principal_of(request), kScopeSubmit, tokens);
     if (refusal) return reject(responder, std::move(*refusal), "rate_limit_exceeded");
   }
-  Submission submission = make_submission(principal_of(request).tenant, std::move(*parsed));
-  if (const auto admitted = parts_.admission.admit(submission.jobs); !admitted) {
-    const Admission::Refused& full = admitted.error();
-    return reject(responder, http::busy_response(full.status, full.code, full.message, full.retry_after_s),
-                  full.code);
-  }
-  const bool taken = parts_.coalescer.submit(
+  Submission submission = parts_.intake.make(tenant, std::move(parsed->jobs), parsed->is_batch);
+  submission.claim = std::move(claim);
+  auto refused = parts_.intake.submit(
       std::move(submission),
-      [this, responder](Status status, Submission&& done) {
-        if (!status || done.jobs.size() < kLargeJobs) {
-          answer_submit(status, std::move(done), responder);
+      [this, tenant, responder](JobIntake::Outcome outcome) {
+        if (!outcome) {
+          const auto& existing = outcome.error().existing;
+          responder.send(existing ? replay(tenant, *existing) : std::move(outcome.error().answer));
+          return;
+        }
+        if (outcome->jobs.size() < kLargeJobs) {
+          // Asked after the commit: it counts with the others then, and costs the database nothing.
+          const bool single = !outcome->batch && parts_.estimate;
+          responder.send(
+              accepted_answer(*outcome, single ? parts_.estimate(outcome->jobs.front()) : std::nullopt));
           return;
         }
         // Only copyable functions fit into a queue.
-        auto large = std::make_shared<Submission>(std::move(done));
-        std::function<void()> work = [this, large, responder] {
-          answer_submit({}, std::move(*large), responder);
-        };
-        if (!large_answers_.push(std::move(work))) answer_submit({}, std::move(*large), responder);
+        auto large = std::make_shared<Submission>(std::move(*outcome));
+        std::function<void()> work = [large, responder] { responder.send(accepted_answer(*large)); };
+        if (!large_answers_.push(std::move(work))) responder.send(accepted_answer(*large));
       },
       [responder] { return responder.gone(); });
-  if (!taken) {
-    reject(responder,
-           http::busy_response(503, "overloaded", "Too many submissions wait to be written.", kBusyRetryS),
-           "overloaded");
-  }
+  if (refused) responder.send(std::move(*refused));
 }
 
-void JobApi::answer_submit(const Status& status, Submission submission, const http::Responder& responder) {
-  if (!status) {
-    return reject(responder, submit_failure(status.error(), submission),
-                  error_code_name(status.error().code));
+http::Response JobApi::replay(const TenantId& tenant, const IdempotencyRecord& existing) {
+  Submission made;
+  if (!is_well_formed_id(existing.resource_id, BatchIdTag::kPrefix)) {
+    auto job = parts_.reader.get(tenant, JobId{existing.resource_id}, call_deadline());
+    if (!job) return store_failure(job.error());
+    made.jobs.resize(1);
+    made.jobs.front().job = std::move(*job);
+    return accepted_answer(made);
   }
-  std::array<int, kPriorities> accepted{};
-  for (const NewJob& fresh : submission.jobs) ++accepted[static_cast<std::size_t>(fresh.job.priority)];
-  for (int p = 0; p < kPriorities; ++p) {
-    const int count = accepted[static_cast<std::size_t>(p)];
-    if (count > 0) metrics_.accepted.with({priority_name(static_cast<Priority>(p))}).add(count);
-  }
-  log_accepted(submission);
-  // Asked after the commit: it counts with the others then, and costs the database nothing.
-  const bool single = !submission.batch && parts_.estimate;
-  responder.send(
-      accepted_answer(submission, single ? parts_.estimate(submission.jobs.front()) : std::nullopt));
-}
-
-// A batch takes one line, whose id the lines about its jobs repeat.
-void JobApi::log_accepted(const Submission& submission) const {
-  const Job& first = submission.jobs.front().job;
-  if (submission.batch) {
-    parts_.log.info("batch_accepted", {{"batch_id", submission.batch->id.value},
-                                       {"tenant", first.tenant.value},
-                                       {"jobs", submission.jobs.size()}});
-  } else {
-    parts_.log.info("job_accepted", {{"job_id", first.id.value},
-                                     {"tenant", first.tenant.value},
-                                     {"model", first.model},
-                                     {"priority", priority_name(first.priority)}});
-  }
+  JobFilter filter;
+  filter.tenant = tenant;
+  filter.batch_id.value = existing.resource_id;
+  filter.limit = static_cast<int>(kSubmitRequestsMax);
+  auto jobs = parts_.store.list(filter, call_deadline());
+  if (!jobs) return store_failure(jobs.error());
+  made.batch = NewBatch{filter.batch_id, static_cast<int>(jobs->size())};
+  made.jobs.resize(jobs->size());
+  // Lists run from new to old, requests the other way.
+  for (std::size_t i = 0; i < jobs->size(); ++i) made.jobs[jobs->size() - 1 - i].job = std::move((*jobs)[i]);
+  return accepted_answer(made);
 }
 
 void JobApi::get_job(const http::Request& request, const http::Responder& responder) {

@@ -16,13 +16,11 @@
 #include "common/ids/ids.h"
 #include "common/store/account_store.h"
 #include "common/store/job_store.h"
-#include "producer/api/admission.h"
 #include "producer/api/authenticator.h"
+#include "producer/api/job_intake.h"
 #include "producer/api/models.h"
 #include "producer/api/submit_request.h"
 #include "producer/live/estimate.h"
-#include "producer/metrics/producer_metrics.h"
-#include "producer/submit/coalescer.h"
 #include "producer/wait/job_reader.h"
 #include "producer/wait/waiters.h"
 
@@ -38,13 +36,11 @@ struct JobApiParts {
   JobStore& store;
   JobReader& reader;
   Waiters& waiters;
-  SubmitCoalescer& coalescer;
-  Admission& admission;
+  JobIntake& intake;
+  const RequestClaims& claims;
   Authenticator& authenticator;
   const ModelCatalog& models;
-  IdMaker& ids;
   Clock& clock;
-  Log log;
   Guard* guard = nullptr;  // None: tokens aren't limited.
   // When a job that is accepted now may start and end. Must be quick; may be empty.
   std::function<std::optional<Estimate>(const NewJob&)> estimate = {};
@@ -52,7 +48,7 @@ struct JobApiParts {
 
 class JobApi {
  public:
-  JobApi(JobApiParts parts, JobApiConfig config, ApiMetrics metrics);
+  JobApi(JobApiParts parts, JobApiConfig config);
   ~JobApi();
   JobApi(const JobApi&) = delete;
   JobApi& operator=(const JobApi&) = delete;
@@ -70,16 +66,14 @@ class JobApi {
   void list_models(const http::Request& request, const http::Responder& responder);
   void get_model(const http::Request& request, const http::Responder& responder);
 
-  Submission make_submission(const TenantId& tenant, ParsedSubmit parsed);
-  void log_accepted(const Submission& submission) const;
-  void answer_submit(const Status& status, Submission submission, const http::Responder& responder);
+  // The answer of the submission that made `existing`, with its jobs as they are now.
+  http::Response replay(const TenantId& tenant, const IdempotencyRecord& existing);
   http::Response render(const Result<Job>& job) const;
   void reject(const http::Responder& responder, http::Response response, std::string_view reason);
   Deadline call_deadline() const { return Deadline::in(parts_.clock, config_.call_timeout); }
 
   const JobApiParts parts_;
   const JobApiConfig config_;
-  const ApiMetrics metrics_;
   const std::int64_t started_s_;
   BoundedQueue<std::function<void()>> large_answers_;
   std::thread writer_;

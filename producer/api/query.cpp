@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <optional>
 
 #include "common/ids/ids.h"
@@ -40,23 +41,38 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-// The value of `wait` in `Prefer: respond-async, wait=10`.
-std::optional<double> preferred_wait(std::string_view header) {
-  while (!header.empty()) {
-    const std::size_t comma = header.find(',');
-    std::string_view item = header.substr(0, comma);
-    header = comma == std::string_view::npos ? std::string_view() : header.substr(comma + 1);
-    item = item.substr(0, item.find(';'));
-    const std::size_t equals = item.find('=');
-    if (equals == std::string_view::npos) continue;
-    if (!http::equals_ignoring_case(trim(item.substr(0, equals)), "wait")) continue;
-    std::string_view value = trim(item.substr(equals + 1));
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-      value = value.substr(1, value.size() - 2);
+// Calls `take` with the name and the value of each preference in `respond-async, wait=10`; one of several
+// fields counts the same.
+void each_preference(const http::RequestHead& head,
+                     const std::function<void(std::string_view, std::string_view)>& take) {
+  for (const auto& [field, value] : head.headers) {
+    if (!http::equals_ignoring_case(field, "Prefer")) continue;
+    std::string_view left = value;
+    while (!left.empty()) {
+      const std::size_t comma = left.find(',');
+      std::string_view item = left.substr(0, comma);
+      left = comma == std::string_view::npos ? std::string_view() : left.substr(comma + 1);
+      item = item.substr(0, item.find(';'));
+      const std::size_t equals = item.find('=');
+      std::string_view given = equals == std::string_view::npos ? "" : trim(item.substr(equals + 1));
+      if (given.size() >= 2 && given.front() == '"' && given.back() == '"') {
+        given = given.substr(1, given.size() - 2);
+      }
+      take(trim(item.substr(0, equals)), given);
     }
-    return parse_seconds(value);
   }
-  return std::nullopt;
+}
+
+// The first `wait` is it, or nothing.
+std::optional<double> preferred_wait(const http::RequestHead& head) {
+  std::optional<double> wait;
+  bool seen = false;
+  each_preference(head, [&](std::string_view name, std::string_view value) {
+    if (seen || !http::equals_ignoring_case(name, "wait")) return;
+    seen = true;
+    wait = parse_seconds(value);
+  });
+  return wait;
 }
 
 }  // namespace
@@ -71,12 +87,16 @@ tl::expected<std::chrono::milliseconds, BadQuery> read_wait(const http::RequestH
     wait = to_ms(*seconds);
   }
   if (wait) return *wait;
-  if (const auto header = head.headers.get("Prefer")) {
-    if (const auto seconds = preferred_wait(*header)) {
-      return to_ms(std::min<double>(*seconds, kWaitMaxS));
-    }
-  }
+  if (const auto seconds = preferred_wait(head)) return to_ms(std::min<double>(*seconds, kWaitMaxS));
   return std::chrono::milliseconds(0);
+}
+
+bool prefers_async(const http::RequestHead& head) {
+  bool async = false;
+  each_preference(head, [&async](std::string_view name, std::string_view) {
+    async |= http::equals_ignoring_case(name, "respond-async");
+  });
+  return async;
 }
 
 tl::expected<JobFilter, BadQuery> read_list_query(const http::RequestHead& head) {

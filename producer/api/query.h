@@ -26,6 +26,9 @@ struct BadQuery {
 // unknown query parameter is an error; a bad preference is ignored and a long one cut, as RFC 7240 has it.
 tl::expected<std::chrono::milliseconds, BadQuery> read_wait(const http::RequestHead& head);
 
+// Whether the client would rather have its job's id at once: `Prefer: respond-async` (RFC 7240).
+bool prefers_async(const http::RequestHead& head);
+
 // Everything of the filter but the tenant.
 tl::expected<JobFilter, BadQuery> read_list_query(const http::RequestHead& head);
 

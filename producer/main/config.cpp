@@ -68,6 +68,14 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
   settings.add("waiters-max", config.wait.waiters_max, "Requests that may wait for a job to end")
       .range(1, 1'000'000);
   settings
+      .add("early-headers", config.completions.early_headers,
+           "A client that waits longer for its completion gets the header, then white space until it ends")
+      .range(milliseconds(0), hours(1));
+  settings
+      .add("completion-wait-max", config.completions.longest,
+           "Longest that a request stays open for its completion; the job goes on without it")
+      .range(seconds(1), hours(24 * 7));
+  settings
       .add("wait-poll", config.wait.poll_every,
            "How often all awaited jobs are looked up, should their events be lost")
       .range(milliseconds(10), seconds(60));

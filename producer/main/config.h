@@ -15,6 +15,7 @@
 #include "producer/api/admission.h"
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
+#include "producer/api/request_claims.h"
 #include "producer/api/webhook_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
@@ -28,6 +29,7 @@
 #include "producer/files/file_sweeper.h"
 #include "producer/guard/guard.h"
 #include "producer/live/token_feed.h"
+#include "producer/openai/completion_waits.h"
 #include "producer/submit/coalescer.h"
 #include "producer/wait/waiters.h"
 
@@ -50,6 +52,8 @@ struct ProducerConfig {
   LimitBookConfig limits;
   GuardConfig guard;
   JobApiConfig api;
+  CompletionWaitConfig completions;
+  RequestClaimsConfig claims;
   WebhookApiConfig webhooks;
   Secret master_key;  // Base64 of 32 bytes: seals the secrets of webhook endpoints. Empty: there can be none.
   CoalescerConfig coalescer;

@@ -23,6 +23,7 @@
 #include "common/store/mysql_event_store.h"
 #include "common/store/mysql_file_store.h"
 #include "common/store/mysql_fleet_store.h"
+#include "common/store/mysql_idempotency_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_key_store.h"
 #include "common/store/mysql_limit_store.h"
@@ -48,6 +49,7 @@
 #include "producer/live/redis_live_streams.h"
 #include "producer/live/token_feed.h"
 #include "producer/metrics/producer_metrics.h"
+#include "producer/openai/completion_api.h"
 #include "producer/wait/final_events.h"
 #include "producer/wait/hot_jobs.h"
 
@@ -56,6 +58,10 @@ namespace sluice::producer {
 namespace {
 
 constexpr std::chrono::seconds kReadyTimeout{2};
+// Of keys that are kept no longer: in small steps, for deletions hold locks.
+constexpr int kSweepMax = 500;
+constexpr std::chrono::seconds kSweepTimeout{5};
+constexpr std::chrono::seconds kSweepPause{60};
 constexpr std::chrono::seconds kMeterPause{5};  // Below the usual pauses between two scrapes.
 
 // Names this process among all producers: the host for people, the rest to be unique.
@@ -163,12 +169,25 @@ class RealService final : public Service {
             limits_, shared_buckets_, own_buckets_, config_.guard,
             [this] { return admission_.predicted_wait(); }, clock, metrics_.guard),
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api, &guard_),
-        api_({jobs_, reader_, waiters_, coalescer_, admission_, authenticator_, models_, ids_, clock, log_,
-              &guard_,
+        idempotency_(mysql_),
+        claims_(idempotency_, config_.claims, metrics_.api),
+        idempotency_sweeper_("idempotency-sweeper", clock,
+                             [this]() -> Duration {
+                               const auto swept = idempotency_.forget_expired(
+                                   kSweepMax, Deadline::in(clock_, kSweepTimeout));
+                               return swept && *swept == kSweepMax ? Duration::zero() : kSweepPause;
+                             }),
+        intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api),
+        api_({jobs_, reader_, waiters_, intake_, claims_, authenticator_, models_, clock, &guard_,
               [this](const NewJob& fresh) {
                 return estimator_.of_new(fresh.job.model, fresh.job.priority, fresh.tokens_max);
               }},
-             config_.api, metrics_.api),
+             config_.api),
+        completion_waits_(waiters_, config_.completions, clock, metrics_.api),
+        answer_streams_(feed_, metrics_.api),
+        completion_api_({jobs_, reader_, waiters_, completion_waits_, answer_streams_, intake_, claims_,
+                         authenticator_, models_, clock, rng, &guard_},
+                        config_.api.call_timeout),
         job_events_api_({reader_, feed_, authenticator_, clock,
                          [this](const JobGlance& job) { return estimator_.of(job); }},
                         config_.api.call_timeout),
@@ -209,6 +228,7 @@ class RealService final : public Service {
     estimator_.start();
     coalescer_.start();
     queued_meter_.start();
+    idempotency_sweeper_.start();
     SLUICE_TRY(http_.start());
     log_.info("started", {{"http_port", http_.port()},
                           {"model", models_.default_model().name()},
@@ -240,6 +260,7 @@ class RealService final : public Service {
     batch_api_.stop();
     batch_loop_.stop();
     queued_meter_.stop();
+    idempotency_sweeper_.stop();
     limits_.stop();
     relay_.stop();
     rescuer_.stop();
@@ -263,6 +284,7 @@ class RealService final : public Service {
   http::Router router() {
     http::Router router;
     api_.add_routes(router);
+    completion_api_.add_routes(router);
     job_events_api_.add_routes(router);
     dead_letter_api_.add_routes(router);
     fleet_api_.add_routes(router);
@@ -347,7 +369,14 @@ class RealService final : public Service {
   LocalBuckets own_buckets_;
   Guard guard_;
   Authenticator authenticator_;
+  MysqlIdempotencyStore idempotency_;
+  RequestClaims claims_;
+  Loop idempotency_sweeper_;
+  JobIntake intake_;
   JobApi api_;
+  CompletionWaits completion_waits_;
+  AnswerStreams answer_streams_;
+  CompletionApi completion_api_;
   JobEventsApi job_events_api_;
   DeadLetterApi dead_letter_api_;
   FleetApi fleet_api_;

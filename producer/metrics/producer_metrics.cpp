@@ -15,6 +15,12 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.api.key_checks = r.counter_family("sluice_producer_key_checks_total", "API keys looked at", {"result"});
   m.api.queued = r.gauge_family("sluice_producer_jobs_queued",
                                 "Jobs that wait, as admission last counted them", {"model", "priority"});
+  m.api.early_headers = r.counter("sluice_producer_early_headers_total",
+                                  "Completions whose header went out before their job ended");
+  m.api.slow_readers = r.counter("sluice_producer_slow_readers_total",
+                                 "Streamed answers broken off, since their clients read too slowly");
+  m.api.repeated = r.counter_family("sluice_producer_repeated_requests_total",
+                                    "Requests that had been made before", {"by"});
 
   m.guard.checks = r.counter_family("sluice_producer_limit_checks_total",
                                     "Requests that fell under a rate limit", {"unit", "result", "by"});

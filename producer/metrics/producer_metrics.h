@@ -14,6 +14,9 @@ struct ApiMetrics {
   metrics::CounterFamily job_reads;   // source: redis, mysql
   metrics::CounterFamily key_checks;  // result: hit, miss, stale, refused, failed
   metrics::GaugeFamily queued;        // model, priority
+  metrics::Counter early_headers;
+  metrics::Counter slow_readers;
+  metrics::CounterFamily repeated;  // by: key, retry, other, unsettled
 };
 
 struct GuardMetrics {

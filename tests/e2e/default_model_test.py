@@ -36,6 +36,46 @@ class DefaultModel(unittest.TestCase):
         self.assertEqual((event["object"], event["type"]), ("event", "job.succeeded"))
         self.assertEqual(event["data"], done)
 
+    def events(self, path: str, body: dict | None = None) -> list:
+        """The data of a stream's events."""
+        answer = self.client.call("GET" if body is None else "POST", path, body)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertTrue(answer.headers["content-type"].startswith("text/event-stream"))
+        lines = [line.removeprefix("data:").strip() for line in answer.body.split("\n") if line.startswith("data:")]
+        return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+    def test_openai_chat(self) -> None:
+        ask = {"model": "sluice-tiny", "messages": [{"role": "user", "content": "What is 27 + 58?"}], "temperature": 0}
+        chat = self.client.call("POST", "/v1/chat/completions", ask)
+        self.assertEqual(chat.status, 200, chat.body)
+        self.assertEqual(chat.body["choices"][0]["message"]["content"], "85")
+        again = self.client.call("GET", f"/v1/chat/completions/{chat.body['id']}")
+        self.assertEqual(again.body, chat.body)
+        *chunks, usage, done = self.events("/v1/chat/completions",
+                                           {**ask, "stream": True, "stream_options": {"include_usage": True}})
+        self.assertEqual(done, "[DONE]")
+        self.assertEqual("".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks), "85")
+        self.assertEqual(chunks[0]["choices"][0]["delta"]["role"], "assistant")
+        self.assertEqual(chunks[-1]["choices"][0]["finish_reason"], "stop")
+        self.assertEqual(usage["usage"]["completion_tokens"], chat.body["usage"]["completion_tokens"])
+
+    def test_openai_response(self) -> None:
+        ask = {"model": "sluice-tiny", "input": "What is 27 + 58?", "temperature": 0, "stream": True}
+        events = self.events("/v1/responses", ask)
+        self.assertEqual([events[0]["type"], events[-1]["type"]], ["response.created", "response.completed"])
+        self.assertEqual("".join(e["delta"] for e in events if e["type"] == "response.output_text.delta"), "85")
+        response = events[-1]["response"]
+        self.assertEqual(self.client.call("GET", f"/v1/responses/{response['id']}").body, response)
+        # Who comes back after any event gets the rest of the same.
+        cut = next(i for i, e in enumerate(events) if e["type"] == "response.output_text.delta")
+        rest = self.events(f"/v1/responses/{response['id']}?stream=true&starting_after={events[cut]['sequence_number']}")
+        said = events[cut]["delta"] + "".join(e["delta"] for e in rest if e["type"] == "response.output_text.delta")
+        self.assertEqual(said, "85")
+        self.assertEqual(rest[-1], events[-1])
+        following = self.client.call("POST", "/v1/responses", {"input": "What is 1 + 1?", "temperature": 0,
+                                                               "previous_response_id": response["id"]})
+        self.assertEqual((following.status, following.body["status"]), (200, "completed"), following.body)
+
     def test_a_batch_of_the_evaluation_set(self) -> None:
         cases = [json.loads(line) for line in EVALUATION.read_text(encoding="utf-8").splitlines()][::5]
         answer = self.client.call("POST", "/v1/jobs", {"requests": [{"messages": case["messages"]} for case in cases]})

@@ -1,0 +1,105 @@
+#include "producer/openai/answer_streams.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/base/mutex.h"
+#include "common/http/error_response.h"
+#include "common/http/sse.h"
+#include "producer/openai/completion_answers.h"
+
+namespace sluice::producer {
+
+struct AnswerStreams::Stream {
+  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s)
+      : events(std::move(e)), client(std::move(s)) {}
+  const std::unique_ptr<AnswerEvents> events;  // The feed's thread uses it, once the watch has begun.
+  const http::ResponseStream client;
+
+  Mutex mutex;
+  bool over GUARDED_BY(mutex) = false;
+  std::optional<TokenFeed::Ticket> ticket GUARDED_BY(mutex);
+};
+
+void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
+                         const http::Responder& responder) {
+  http::Response head = http::sse_head();
+  head.headers.set(kJobHeader, job.id.value);
+  auto client = http::open_sse(responder, std::move(head));
+  if (!client) return;
+  auto stream = std::make_shared<Stream>(std::move(events), std::move(*client));
+  write(stream, stream->events->begin(job));
+
+  FeedCallbacks callbacks;
+  callbacks.on_text = [this, stream](const TextPiece& piece) { write(stream, stream->events->text(piece)); };
+  callbacks.on_mismatch = [this, stream] {
+    finish(stream, stream->events->broken({"answer_changed",
+                                           "The job was started anew and says something else than before; "
+                                           "fetch its answer by its id.",
+                                           "server_error", ""}));
+  };
+  callbacks.on_final = [this, stream](const Result<Job>& ended) {
+    finish(stream, ended ? stream->events->end(*ended)
+                         : stream->events->broken({"stream_interrupted",
+                                                   "The server can't go on telling the answer; the job goes "
+                                                   "on: fetch it by its id.",
+                                                   "server_error", ""}));
+  };
+  const auto ticket = feed_.watch(job.tenant, job.id, job.generation, {}, std::move(callbacks));
+  if (!ticket) {
+    finish(stream, stream->events->broken({"overloaded",
+                                           "Too many answers are streamed just now; the job goes on: fetch "
+                                           "it by its id.",
+                                           "service_unavailable_error", ""}));
+    return;
+  }
+  bool over = false;
+  {
+    MutexLock lock(stream->mutex);
+    stream->ticket = ticket;
+    over = stream->over;
+  }
+  if (over) feed_.remove(*ticket);
+  stream->client.on_disconnect([this, weak = std::weak_ptr<Stream>(stream)] {
+    const auto left = weak.lock();
+    // Who only ended its own side goes on reading.
+    if (left && left->client.gone()) forget(left);
+  });
+}
+
+void AnswerStreams::forget(const std::shared_ptr<Stream>& stream) {
+  std::optional<TokenFeed::Ticket> ticket;
+  {
+    MutexLock lock(stream->mutex);
+    stream->over = true;
+    ticket = std::exchange(stream->ticket, std::nullopt);
+  }
+  if (ticket) feed_.remove(*ticket);
+}
+
+void AnswerStreams::write(const std::shared_ptr<Stream>& stream, std::string text) {
+  if (text.empty()) return;
+  {
+    MutexLock lock(stream->mutex);
+    if (stream->over) return;
+  }
+  const http::Kept kept = stream->client.write(std::move(text));
+  if (kept == http::Kept::kKept) return;
+  if (kept == http::Kept::kFull) {
+    metrics_.slow_readers.add();
+    stream->client.abort();
+  }
+  forget(stream);
+}
+
+void AnswerStreams::finish(const std::shared_ptr<Stream>& stream, std::string text) {
+  write(stream, std::move(text));
+  {
+    MutexLock lock(stream->mutex);
+    if (stream->over) return;
+  }
+  stream->client.end();
+  forget(stream);
+}
+
+}  // namespace sluice::producer

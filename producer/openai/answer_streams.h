@@ -1,0 +1,34 @@
+// Answers that go out to clients while their jobs run.
+//
+// Safe for concurrent use. The feed must outlive it.
+#pragma once
+
+#include <memory>
+
+#include "common/http/responder.h"
+#include "common/job/job.h"
+#include "producer/live/token_feed.h"
+#include "producer/metrics/producer_metrics.h"
+#include "producer/openai/answer_events.h"
+
+namespace sluice::producer {
+
+class AnswerStreams {
+ public:
+  AnswerStreams(TokenFeed& feed, ApiMetrics metrics) : feed_(feed), metrics_(std::move(metrics)) {}
+
+  // Answers with the header and all that `job` says in its generation, until it ends; it may have. A client
+  // that reads too slowly, or leaves, is forgotten; the job goes on.
+  void open(const Job& job, std::unique_ptr<AnswerEvents> events, const http::Responder& responder);
+
+ private:
+  struct Stream;
+  void write(const std::shared_ptr<Stream>& stream, std::string text);
+  void finish(const std::shared_ptr<Stream>& stream, std::string text);
+  void forget(const std::shared_ptr<Stream>& stream);
+
+  TokenFeed& feed_;
+  const ApiMetrics metrics_;
+};
+
+}  // namespace sluice::producer

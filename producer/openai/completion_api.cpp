@@ -1,0 +1,272 @@
+#include "producer/openai/completion_api.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "common/http/body_json.h"
+#include "common/http/error_response.h"
+#include "common/openai/ids.h"
+#include "producer/api/answers.h"
+#include "producer/api/query.h"
+#include "producer/openai/completion_answers.h"
+
+namespace sluice::producer {
+
+namespace {
+
+constexpr std::size_t kCancelBodyMax = 4096;  // Nothing in it counts; clients send "{}".
+constexpr int kBusyRetryS = 1;
+
+const TenantId& tenant_of(const http::Request& request) {
+  return request.principal_as<Principal>()->tenant;  // The route's authenticator has put it there.
+}
+
+std::optional<JobId> id_of(Surface surface, const http::Request& request) {
+  return openai::job_id_from(surface, request.path_param("id"));
+}
+
+http::Response too_many_wait() {
+  return http::busy_response(503, "overloaded", "Too many requests wait for their jobs.", kBusyRetryS);
+}
+
+// The number of the last event that the client has; -1: none.
+tl::expected<std::int64_t, BadQuery> read_starting_after(const http::RequestHead& head) {
+  const auto given = head.query_value("starting_after");
+  if (!given) return -1;
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(given->data(), given->data() + given->size(), number);
+  if (error != std::errc() || end != given->data() + given->size() || number < 0) {
+    return tl::unexpected(BadQuery{"starting_after", "must be a whole number from 0"});
+  }
+  return number;
+}
+
+SubmitRefusal refusal(std::string code, std::string message, std::string param = {}) {
+  SubmitRefusal refusal;
+  refusal.code = std::move(code);
+  refusal.message = std::move(message);
+  refusal.param = std::move(param);
+  return refusal;
+}
+
+}  // namespace
+
+void CompletionApi::add_routes(http::Router& router) {
+  using http::Method;
+  const auto add = [&](Method method, std::string pattern, Scope scope, std::size_t body_max, auto handler) {
+    http::Route route;
+    route.body_max = body_max;
+    route.authenticate = parts_.authenticator.require(scope);
+    route.handler = handler;
+    router.add(method, std::move(pattern), std::move(route));
+  };
+  for (const Surface surface : {Surface::kChat, Surface::kCompletion, Surface::kResponse}) {
+    const std::string route(surface_route(surface));
+    add(Method::kPost, route, kScopeSubmit, kSubmitBodyBytesMax,
+        [this, surface](const http::Request& request, const http::Responder& responder) {
+          create(surface, request, responder);
+        });
+    add(Method::kGet, route + "/{id}", kScopeRead, 0,
+        [this, surface](const http::Request& request, const http::Responder& responder) {
+          retrieve(surface, request, responder);
+        });
+  }
+  add(Method::kPost, "/v1/responses/{id}/cancel", kScopeSubmit, kCancelBodyMax,
+      [this](const http::Request& request, const http::Responder& responder) {
+        cancel_response(request, responder);
+      });
+}
+
+void CompletionApi::create(Surface surface, const http::Request& request, const http::Responder& responder) {
+  const auto refuse = [&](const SubmitRefusal& why) {
+    parts_.intake.count_refused(why.code);
+    responder.send(completion_refusal(why));
+  };
+  const auto body = http::parse_json(request.body);
+  if (!body) return refuse(refusal("invalid_json", body.error().message));
+  const TenantId& tenant = tenant_of(request);
+  auto parsed = parse_completion(surface, *body, parts_.models,
+                                 [&](const JobId& id) { return conversation_of(tenant, id); });
+  if (!parsed) return refuse(parsed.error());
+  JobParameters& parameters = parsed->spec.request.parameters;
+  parameters.stream = parsed->stream;
+  if (parsed->stream && !parameters.seed) {
+    // Should a worker be lost on the way, the next one says the same and the stream goes on.
+    parameters.seed = static_cast<std::int64_t>(parts_.rng.next() >> 1);
+  }
+  auto looked = parts_.claims.look(request, tenant, surface_route(surface), *body, call_deadline());
+  if (!looked) {
+    responder.send(std::move(looked.error()));
+    return;
+  }
+  Asked asked;
+  asked.surface = surface;
+  asked.tenant = tenant;
+  asked.request = std::make_shared<const JobRequest>(parsed->spec.request);
+  asked.respond_async = prefers_async(request);
+  asked.background = parsed->background;
+  asked.stream = parsed->stream;
+  asked.include_usage = parsed->include_usage;
+  if (looked->existing) return attach(asked, JobId{looked->existing->resource_id}, responder);
+  if (over_limit(request, parsed->spec, responder)) return;
+  submit(std::move(asked), std::move(parsed->spec), std::move(looked->claim), responder);
+}
+
+bool CompletionApi::over_limit(const http::Request& request, const JobSpec& spec,
+                               const http::Responder& responder) {
+  if (parts_.guard == nullptr) return false;
+  const Principal& principal = *request.principal_as<Principal>();
+  auto refusal = parts_.guard->check_tokens(request, principal, kScopeSubmit, spec.tokens_max);
+  if (!refusal) return false;
+  parts_.intake.count_refused("rate_limit_exceeded");
+  responder.send(std::move(*refusal));
+  return true;
+}
+
+http::Response CompletionApi::at_once(const Asked& asked, const Job& job) {
+  if (!asked.respond_async) return response_answer(job, *asked.request);
+  http::Response answer = pending_answer(asked.surface, job);
+  answer.headers.set("Preference-Applied", "respond-async");
+  return answer;
+}
+
+void CompletionApi::open_stream(const Asked& asked, const Job& job, const http::Responder& responder) {
+  auto events = asked.surface == Surface::kResponse ? make_response_events(asked.request)
+                                                    : make_chunk_events(asked.surface, asked.include_usage);
+  parts_.streams.open(job, std::move(events), responder);
+}
+
+void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Responder& responder) {
+  const bool waits = !asked.respond_async && !asked.background && !asked.stream;
+  const auto wait =
+      waits ? parts_.waits.add(asked.surface, asked.tenant, id, asked.request, responder) : nullptr;
+  if (waits && !wait) {
+    responder.send(too_many_wait());
+    return;
+  }
+  const auto job = parts_.reader.get(asked.tenant, id, call_deadline());
+  if (job && !is_final(job->state) && wait) return;
+  if (wait) parts_.waits.give_up(wait);
+  if (!job) {
+    responder.send(store_failure(job.error()));
+  } else if (asked.stream) {
+    open_stream(asked, *job, responder);
+  } else if (is_final(job->state) && !asked.background) {
+    responder.send(final_answer(asked.surface, *job, asked.request.get()));
+  } else {
+    responder.send(at_once(asked, *job));
+  }
+}
+
+void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyClaim> claim,
+                           const http::Responder& responder) {
+  std::vector<JobSpec> specs;
+  specs.push_back(std::move(spec));
+  Submission submission = parts_.intake.make(asked.tenant, std::move(specs), false);
+  submission.claim = std::move(claim);
+
+  // Before the job is there, so that its end can't be missed.
+  CompletionWaits::WaitPtr wait;
+  if (!asked.respond_async && !asked.background && !asked.stream) {
+    const JobId& id = submission.jobs.front().job.id;
+    wait = parts_.waits.add(asked.surface, asked.tenant, id, asked.request, responder);
+    if (!wait) {
+      parts_.intake.count_refused("overloaded");
+      responder.send(too_many_wait());
+      return;
+    }
+  }
+  auto refused = parts_.intake.submit(
+      std::move(submission),
+      [this, asked, wait, responder](JobIntake::Outcome outcome) {
+        if (outcome) {
+          const Job& job = outcome->jobs.front().job;
+          if (asked.stream) {
+            open_stream(asked, job, responder);
+          } else if (!wait) {
+            responder.send(at_once(asked, job));
+          }
+          return;
+        }
+        if (wait) parts_.waits.give_up(wait);
+        const auto& existing = outcome.error().existing;
+        if (existing) return attach(asked, JobId{existing->resource_id}, responder);
+        responder.send(std::move(outcome.error().answer));
+      },
+      [responder] { return responder.gone(); });
+  if (!refused) return;
+  if (wait) parts_.waits.give_up(wait);
+  responder.send(std::move(*refused));
+}
+
+http::Response CompletionApi::render(Surface surface, const Result<Job>& job) {
+  if (!job && job.error().code != ErrorCode::kNotFound) return store_failure(job.error());
+  if (!job || job->surface != surface) return no_such_completion(surface);
+  if (surface != Surface::kResponse) {
+    return is_final(job->state) ? final_answer(surface, *job, nullptr) : pending_answer(surface, *job);
+  }
+  const auto asked = request_of(*job);
+  return asked ? response_answer(*job, *asked) : store_failure(asked.error());
+}
+
+Result<JobRequest> CompletionApi::request_of(const Job& job) {
+  SLUICE_ASSIGN(const std::string text, parts_.store.get_request(job.tenant, job.id, call_deadline()));
+  return job_request_from_json(text);
+}
+
+void CompletionApi::retrieve(Surface surface, const http::Request& request,
+                             const http::Responder& responder) {
+  const auto id = id_of(surface, request);
+  if (!id) {
+    responder.send(no_such_completion(surface));
+    return;
+  }
+  auto job = parts_.reader.get(tenant_of(request), *id, call_deadline());
+  const bool stream = surface == Surface::kResponse && request.query_value("stream") == "true";
+  if (!stream || !job || job->surface != surface) {
+    responder.send(render(surface, job));
+    return;
+  }
+  const auto starting_after = read_starting_after(request);
+  if (!starting_after) {
+    responder.send(bad_query(starting_after.error()));
+    return;
+  }
+  const auto asked = request_of(*job);
+  if (!asked) {
+    responder.send(store_failure(asked.error()));
+    return;
+  }
+  parts_.streams.open(*job, make_response_events(std::make_shared<const JobRequest>(*asked), *starting_after),
+                      responder);
+}
+
+void CompletionApi::cancel_response(const http::Request& request, const http::Responder& responder) {
+  const auto id = id_of(Surface::kResponse, request);
+  const TenantId& tenant = tenant_of(request);
+  // Another surface's job isn't cancelled here, since it isn't there.
+  auto job = id ? parts_.reader.get(tenant, *id, call_deadline())
+                : Result<Job>(fail(ErrorCode::kNotFound, "not an id"));
+  if (job && job->surface == Surface::kResponse && !is_final(job->state)) {
+    job = parts_.store.cancel(tenant, *id, call_deadline());
+    if (job) parts_.waiters.notify(*id);
+  }
+  responder.send(render(Surface::kResponse, job));
+}
+
+Result<std::vector<RequestMessage>> CompletionApi::conversation_of(const TenantId& tenant, const JobId& id) {
+  SLUICE_ASSIGN(const Job job, parts_.reader.get(tenant, id, call_deadline()));
+  if (job.surface != Surface::kResponse || !job.result) return fail(ErrorCode::kNotFound, "no answer");
+  SLUICE_ASSIGN(JobRequest asked, request_of(job));
+  const auto echo = nlohmann::json::parse(asked.echo_json, nullptr, false);
+  // Instructions are each request's own.
+  if (echo.is_object() && echo.contains("instructions") && !asked.messages.empty()) {
+    asked.messages.erase(asked.messages.begin());
+  }
+  asked.messages.push_back({"assistant", job.result->text});
+  return std::move(asked.messages);
+}
+
+}  // namespace sluice::producer

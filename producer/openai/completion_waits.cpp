@@ -1,0 +1,139 @@
+#include "producer/openai/completion_waits.h"
+
+#include <utility>
+
+#include "common/base/mutex.h"
+#include "common/http/body_json.h"
+#include "producer/openai/completion_answers.h"
+
+namespace sluice::producer {
+
+struct CompletionWaits::Wait {
+  Wait(Surface s, TenantId t, JobId i, std::shared_ptr<const JobRequest> r, http::Responder p)
+      : surface(s), tenant(std::move(t)), id(std::move(i)), request(std::move(r)), responder(std::move(p)) {}
+  const Surface surface;
+  const TenantId tenant;
+  const JobId id;
+  const std::shared_ptr<const JobRequest> request;
+  const http::Responder responder;
+
+  Mutex mutex;
+  bool over GUARDED_BY(mutex) = false;  // Answered, or nobody is there to be.
+  std::optional<http::ResponseStream> stream GUARDED_BY(mutex);
+  std::optional<Waiters::Ticket> ended GUARDED_BY(mutex);
+  std::optional<Waiters::Ticket> early GUARDED_BY(mutex);
+  SteadyTime early_at GUARDED_BY(mutex){};
+};
+
+CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& tenant, const JobId& id,
+                                              std::shared_ptr<const JobRequest> request,
+                                              http::Responder responder) {
+  auto wait = std::make_shared<Wait>(surface, tenant, id, std::move(request), std::move(responder));
+  const auto ticket = waiters_.add(tenant, id, clock_.steady_now() + config_.longest,
+                                   [this, wait](const Result<Job>& job) { on_ended(wait, job); });
+  if (!ticket) return nullptr;
+  {
+    MutexLock lock(wait->mutex);
+    wait->ended = ticket;
+  }
+  wait_for_early(wait);
+  // A client that only ended its side of the connection still reads.
+  wait->responder.on_disconnect([this, weak = std::weak_ptr<Wait>(wait)] {
+    const WaitPtr left = weak.lock();
+    if (left && left->responder.gone()) give_up(left);
+  });
+  return wait;
+}
+
+void CompletionWaits::give_up(const WaitPtr& wait) {
+  std::optional<Waiters::Ticket> ended;
+  std::optional<Waiters::Ticket> early;
+  {
+    MutexLock lock(wait->mutex);
+    wait->over = true;
+    ended = wait->ended;
+    early = wait->early;
+  }
+  if (ended) waiters_.remove(*ended, "left");
+  if (early) waiters_.remove(*early, "left");
+}
+
+void CompletionWaits::wait_for_early(const WaitPtr& wait) {
+  const SteadyTime at = clock_.steady_now() + config_.early_headers;
+  {
+    MutexLock lock(wait->mutex);
+    wait->early_at = at;
+  }
+  const auto ticket =
+      waiters_.add(wait->tenant, wait->id, at, [this, wait](const Result<Job>& job) { on_early(wait, job); });
+  MutexLock lock(wait->mutex);
+  wait->early = ticket;  // None: too many wait; then the header comes with the answer.
+}
+
+void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
+  if (job && is_final(job->state)) {
+    finish(wait, *job);
+    return;
+  }
+  {
+    MutexLock lock(wait->mutex);
+    if (wait->over || clock_.steady_now() < wait->early_at) return;  // Early even for that: all waits end.
+    if (job) {
+      http::Response head = http::Response::json(200, "");
+      head.headers.set(kJobHeader, wait->id.value);
+      http::StreamOptions options;
+      options.heartbeat = " ";
+      wait->stream = wait->responder.stream(std::move(head), std::move(options));
+      if (wait->stream) {
+        metrics_.early_headers.add();
+        wait->stream->write(" ");
+        wait->stream->on_disconnect([this, weak = std::weak_ptr<Wait>(wait)] {
+          const WaitPtr left = weak.lock();
+          if (left && left->responder.gone()) give_up(left);
+        });
+      }
+      return;
+    }
+  }
+  // Its row can't be read just now, or isn't there yet.
+  wait_for_early(wait);
+}
+
+void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
+  if (job && is_final(job->state)) {
+    finish(wait, *job);
+    return;
+  }
+  std::optional<http::ResponseStream> stream;
+  {
+    MutexLock lock(wait->mutex);
+    if (wait->over) return;
+    wait->over = true;
+    stream = std::move(wait->stream);
+  }
+  if (stream) {
+    stream->abort();
+  } else {
+    wait->responder.send(not_finished_answer(wait->surface, wait->id));
+  }
+}
+
+void CompletionWaits::finish(const WaitPtr& wait, const Job& job) {
+  std::optional<http::ResponseStream> stream;
+  {
+    MutexLock lock(wait->mutex);
+    if (wait->over) return;
+    wait->over = true;
+    stream = std::move(wait->stream);
+  }
+  http::Response answer = final_answer(wait->surface, job, wait->request.get());
+  if (!stream) {
+    wait->responder.send(std::move(answer));
+  } else if (answer.status == 200 && stream->write(std::move(answer.body)) == http::Kept::kKept) {
+    stream->end();
+  } else {
+    stream->abort();
+  }
+}
+
+}  // namespace sluice::producer

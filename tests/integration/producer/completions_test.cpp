@@ -1,0 +1,332 @@
+// OpenAI's completion routes of the producer on real servers.
+#include <gmock/gmock.h>
+
+#include <future>
+#include <set>
+#include <sstream>
+
+#include "tests/integration/producer/world.h"
+
+namespace sluice::producer {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const json kChat = {{"messages", {{{"role", "user"}, {"content", "one two"}}}}};
+
+const std::string kNothing = "{}";
+
+class ProducerCompletions : public ProducerWorld {
+ protected:
+  // Sends a request from a thread of its own, which waits for the answer.
+  std::future<Reply> post_later(const Service& service, std::string path, json body) {
+    return std::async(std::launch::async, [this, &service, path = std::move(path), body = std::move(body)] {
+      return client(service).post(path, body);
+    });
+  }
+  // The only job there is, once it is.
+  std::string only_job() {
+    EXPECT_TRUE(eventually([this] { return in_state("queued") == 1; }));
+    const auto rows = database_->pool().query(Sql("SELECT id FROM job"), soon());
+    return rows && rows->size() == 1 ? rows->front().str(0) : "";
+  }
+};
+
+TEST_F(ProducerCompletions, AChatIsAnsweredAndCanBeFetchedAgain) {
+  auto service = make_service();
+  start_worker();
+  Client http = client(*service);
+  const Reply done = http.post("/v1/chat/completions", kChat);
+  ASSERT_EQ(done.status, 200) << done.body;
+  const std::string id = done.json["id"];
+  EXPECT_THAT(id, StartsWith("chatcmpl-"));
+  EXPECT_EQ(done.json["object"], "chat.completion");
+  EXPECT_EQ(done.json["choices"][0]["message"]["content"], "done");
+  EXPECT_EQ(done.json["usage"]["total_tokens"], 2);
+  EXPECT_EQ(done.headers.at("x-sluice-job"), "job_" + id.substr(9));
+  EXPECT_EQ(http.get("/v1/chat/completions/" + id).json, done.json);
+  EXPECT_EQ(http.get("/v1/jobs/job_" + id.substr(9)).json["result"]["text"], "done");
+
+  const Reply text = http.post("/v1/completions", {{"prompt", "one two"}, {"max_tokens", 5}});
+  ASSERT_EQ(text.status, 200) << text.body;
+  EXPECT_EQ(text.json["choices"][0]["text"], "done");
+  // By another surface's name, or to another tenant, it isn't there: with the same answer as what never was.
+  const std::string uuid = id.substr(9);
+  const Reply never = http.get("/v1/completions/cmpl-01234567-89ab-7cde-8f01-23456789abcd");
+  EXPECT_EQ(never.status, 404);
+  EXPECT_EQ(never.json["error"]["code"], "completion_not_found");
+  EXPECT_EQ(http.get("/v1/completions/cmpl-" + uuid).body, never.body);
+  EXPECT_EQ(client(*service, kOtherKey).get("/v1/chat/completions/" + id).body, never.body);
+  EXPECT_EQ(client(*service, kReadKey).post("/v1/chat/completions", kChat).status, 403);
+}
+
+TEST_F(ProducerCompletions, WhatIsWrongIsToldByName) {
+  auto service = make_service();
+  Client http = client(*service);
+  json body = kChat;
+  body["n"] = 2;
+  const Reply refused = http.post("/v1/chat/completions", body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json["error"]["param"], "n");
+  EXPECT_EQ(refused.json["error"]["type"], "invalid_request_error");
+  EXPECT_EQ(http.post("/v1/chat/completions", std::string("{")).json["error"]["code"], "invalid_json");
+  body = kChat;
+  body["model"] = "gpt-9";
+  const Reply unknown = http.post("/v1/chat/completions", body);
+  EXPECT_EQ(unknown.status, 404);
+  EXPECT_EQ(unknown.json["error"]["code"], "model_not_found");
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 0);
+}
+
+TEST_F(ProducerCompletions, WhoDoesntWaitGetsTheJob) {
+  auto service = make_service();
+  Client http = client(*service);
+  const Reply accepted = http.post("/v1/chat/completions", kChat.dump(), {"Prefer: wait=5, respond-async"});
+  ASSERT_EQ(accepted.status, 202) << accepted.body;
+  EXPECT_EQ(accepted.headers.at("preference-applied"), "respond-async");
+  const std::string location = accepted.headers.at("location");
+  EXPECT_THAT(location, StartsWith("/v1/chat/completions/chatcmpl-"));
+  EXPECT_EQ(accepted.headers.at("x-sluice-job"), accepted.json["id"]);
+  const Reply pending = http.get(location);
+  EXPECT_EQ(pending.status, 202);
+  EXPECT_EQ(pending.json["status"], "queued");
+  start_worker();
+  EXPECT_TRUE(eventually([&] { return http.get(location).status == 200; }));
+}
+
+TEST_F(ProducerCompletions, AnEndThatIsNoAnswerIsAnError) {
+  auto service = make_service();
+  auto waiting = post_later(*service, "/v1/chat/completions", kChat);
+  Client http = client(*service);
+  const std::string job = only_job();
+  EXPECT_EQ(http.post("/v1/jobs/" + job + "/cancel", kNothing).status, 200);
+  const Reply ended = waiting.get();
+  EXPECT_EQ(ended.status, 499);
+  EXPECT_EQ(ended.json["error"]["code"], "job_cancelled");
+  EXPECT_EQ(ended.json["job_id"], job);
+  EXPECT_EQ(http.get("/v1/chat/completions/" + job).status, 499);
+}
+
+TEST_F(ProducerCompletions, ALongWaitGetsItsHeaderEarly) {
+  auto service = make_service([](ProducerConfig& config) {
+    config.completions.early_headers = std::chrono::milliseconds(0);
+    config.http.stream_heartbeat = std::chrono::milliseconds(5);
+  });
+  const auto metric = [this, &service] { return client(*service).get("/metrics").body; };
+  auto waiting = post_later(*service, "/v1/chat/completions", kChat);
+  (void)only_job();
+  EXPECT_TRUE(eventually(
+      [&] { return metric().find("sluice_producer_early_headers_total 1") != std::string::npos; }));
+  start_worker();
+  const Reply done = waiting.get();
+  EXPECT_EQ(done.status, 200);
+  EXPECT_THAT(done.body, StartsWith(" "));
+  EXPECT_EQ(done.json["choices"][0]["message"]["content"], "done") << done.body;
+  EXPECT_EQ(done.headers.count("x-sluice-job"), 1U);
+  stop_worker();
+
+  // The status is out: a job that fails now breaks the answer off.
+  auto cancelled = post_later(*service, "/v1/chat/completions", kChat);
+  std::string job;
+  EXPECT_TRUE(eventually(
+      [&] { return metric().find("sluice_producer_early_headers_total 2") != std::string::npos; }));
+  const auto rows = database_->pool().query(Sql("SELECT id FROM job WHERE state = 'queued'"), soon());
+  ASSERT_TRUE(rows && rows->size() == 1);
+  EXPECT_EQ(client(*service).post("/v1/jobs/" + rows->front().str(0) + "/cancel", kNothing).status, 200);
+  EXPECT_EQ(cancelled.get().status, 0);
+}
+
+TEST_F(ProducerCompletions, AResponseInTheBackgroundIsPolledAndGoneOnFrom) {
+  auto service = make_service();
+  Client http = client(*service);
+  const Reply queued = http.post("/v1/responses", {{"input", "one two"},
+                                                   {"instructions", "Be brief."},
+                                                   {"background", true},
+                                                   {"metadata", {{"k", "v"}}}});
+  ASSERT_EQ(queued.status, 200) << queued.body;
+  EXPECT_EQ(queued.json["status"], "queued");
+  const std::string id = queued.json["id"];
+  EXPECT_THAT(id, StartsWith("resp_"));
+  const Reply too_soon = http.post("/v1/responses", {{"input", "three"}, {"previous_response_id", id}});
+  EXPECT_EQ(too_soon.status, 404);
+  EXPECT_EQ(too_soon.json["error"]["param"], "previous_response_id");
+  start_worker();
+  EXPECT_TRUE(eventually([&] { return http.get("/v1/responses/" + id).json["status"] == "completed"; }));
+  const Reply completed = http.get("/v1/responses/" + id);
+  EXPECT_EQ(completed.json["output"][0]["content"][0]["text"], "done");
+  EXPECT_EQ(completed.json["instructions"], "Be brief.");
+  EXPECT_EQ(completed.json["background"], true);
+  EXPECT_EQ(completed.json["metadata"]["k"], "v");
+
+  const Reply next = http.post("/v1/responses", {{"input", "three"}, {"previous_response_id", id}});
+  ASSERT_EQ(next.status, 200) << next.body;
+  EXPECT_EQ(next.json["status"], "completed");
+  EXPECT_EQ(next.json["previous_response_id"], id);
+  const JobId job{"job_" + std::string(next.json["id"]).substr(5)};
+  const auto asked = job_request_from_json(store_->get_request({}, job, soon()).value());
+  EXPECT_EQ(asked->messages,
+            (std::vector<RequestMessage>{{"user", "one two"}, {"assistant", "done"}, {"user", "three"}}));
+  const Reply foreign =
+      client(*service, kOtherKey).post("/v1/responses", {{"input", "x"}, {"previous_response_id", id}});
+  EXPECT_EQ(foreign.status, 404);
+  EXPECT_EQ(client(*service, kOtherKey).post("/v1/responses/" + id + "/cancel", kNothing).status, 404);
+}
+
+// The data of a stream's events; "[DONE]" as a string.
+std::vector<json> data_of(const std::string& events) {
+  std::vector<json> out;
+  std::istringstream lines(events);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("data:")) continue;
+    json data = json::parse(line.substr(5), nullptr, false);
+    out.push_back(data.is_discarded() ? json(line.substr(6)) : std::move(data));
+  }
+  return out;
+}
+
+TEST_F(ProducerCompletions, AChatIsStreamed) {
+  auto service = make_service();
+  start_worker();
+  Client http = client(*service);
+  json body = kChat;
+  body["stream"] = true;
+  body["stream_options"] = {{"include_usage", true}};
+  const Reply streamed = http.post("/v1/chat/completions", body);
+  ASSERT_EQ(streamed.status, 200) << streamed.body;
+  EXPECT_THAT(streamed.headers.at("content-type"), StartsWith("text/event-stream"));
+  const auto chunks = data_of(streamed.body);
+  ASSERT_EQ(chunks.size(), 5U) << streamed.body;
+  EXPECT_EQ(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+  EXPECT_EQ(chunks[1]["choices"][0]["delta"]["content"], "done");
+  EXPECT_EQ(chunks[2]["choices"][0]["finish_reason"], "stop");
+  EXPECT_EQ(chunks[3]["usage"]["total_tokens"], 2);
+  EXPECT_EQ(chunks[4], "[DONE]");
+  const JobId job{streamed.headers.at("x-sluice-job")};
+  const auto asked = job_request_from_json(store_->get_request({}, job, soon()).value());
+  EXPECT_TRUE(asked->parameters.stream);
+  EXPECT_TRUE(asked->parameters.seed.has_value());
+  body["temperature"] = 9;
+  EXPECT_EQ(http.post("/v1/chat/completions", body).status, 400);
+}
+
+TEST_F(ProducerCompletions, AStreamTellsOfAnEndThatIsNoAnswer) {
+  auto service = make_service();
+  json body = kChat;
+  body["stream"] = true;
+  auto waiting = post_later(*service, "/v1/chat/completions", body);
+  const std::string job = only_job();
+  EXPECT_EQ(client(*service).post("/v1/jobs/" + job + "/cancel", kNothing).status, 200);
+  const Reply ended = waiting.get();
+  EXPECT_EQ(ended.status, 200);
+  EXPECT_EQ(data_of(ended.body).back()["error"]["code"], "job_cancelled") << ended.body;
+}
+
+TEST_F(ProducerCompletions, AResponsesStreamIsResumed) {
+  auto service = make_service();
+  start_worker();
+  Client http = client(*service);
+  const Reply streamed = http.post("/v1/responses", {{"input", "one two"}, {"stream", true}});
+  ASSERT_EQ(streamed.status, 200) << streamed.body;
+  const auto all = data_of(streamed.body);
+  ASSERT_GE(all.size(), 9U) << streamed.body;
+  EXPECT_EQ(all.back()["type"], "response.completed");
+  const std::string id = all.back()["response"]["id"];
+  for (const json& event : all) {
+    const auto number = std::to_string(event["sequence_number"].get<int>());
+    const Reply rest = http.get("/v1/responses/" + id + "?stream=true&starting_after=" + number);
+    ASSERT_EQ(rest.status, 200);
+    const auto left = data_of(rest.body);
+    EXPECT_EQ(left.size(), all.size() - 1 - static_cast<std::size_t>(&event - all.data())) << number;
+    if (!left.empty()) {
+      EXPECT_EQ(left.back(), all.back());
+    }
+  }
+  EXPECT_EQ(http.get("/v1/responses/" + id + "?stream=true&starting_after=x").status, 400);
+  EXPECT_EQ(client(*service, kOtherKey).get("/v1/responses/" + id + "?stream=true").status, 404);
+}
+
+TEST_F(ProducerCompletions, AResponseCanBeCancelled) {
+  auto service = make_service();
+  Client http = client(*service);
+  const std::string id = http.post("/v1/responses", {{"input", "x"}, {"background", true}}).json["id"];
+  const Reply cancelled = http.post("/v1/responses/" + id + "/cancel", std::string());
+  EXPECT_EQ(cancelled.status, 200);
+  EXPECT_EQ(cancelled.json["status"], "cancelled");
+  EXPECT_EQ(http.post("/v1/responses/" + id + "/cancel", kNothing).json["status"], "cancelled");
+  // A chat's job is not a response.
+  const Reply chat = http.post("/v1/chat/completions", kChat.dump(), {"Prefer: respond-async"});
+  const std::string job = chat.json["id"];
+  EXPECT_EQ(http.post("/v1/responses/" + job + "/cancel", kNothing).status, 404);
+  EXPECT_EQ(http.get("/v1/jobs/" + job).json["status"], "queued");
+}
+
+TEST_F(ProducerCompletions, ARequestThatIsSentAgainIsDoneOnce) {
+  auto service = make_service();
+  start_worker();
+  Client http = client(*service);
+  const std::vector<std::string> key = {"Idempotency-Key: \"one\""};
+  const Reply first = http.post("/v1/chat/completions", kChat.dump(), key);
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(http.post("/v1/chat/completions", kChat.dump(2), {"Idempotency-Key: one"}).json, first.json);
+  // The same key for another body, another route, another tenant.
+  json other = kChat;
+  other["temperature"] = 0;
+  const Reply reused = http.post("/v1/chat/completions", other.dump(), key);
+  EXPECT_EQ(reused.status, 422);
+  EXPECT_EQ(reused.json["error"]["code"], "idempotency_key_reused");
+  EXPECT_EQ(http.post("/v1/jobs", json({{"prompt", "x"}}).dump(), key).status, 422);
+  const Reply foreign = client(*service, kOtherKey).post("/v1/chat/completions", kChat.dump(), key);
+  EXPECT_EQ(foreign.status, 200);
+  EXPECT_NE(foreign.json["id"], first.json["id"]);
+  EXPECT_EQ(http.post("/v1/jobs", json({{"prompt", "x"}}).dump(), {"Idempotency-Key: \"x"}).status, 400);
+  // An SDK's own repetition, and two requests of it that happen to be equal.
+  const Reply tried = http.post("/v1/chat/completions", kChat.dump(), {"X-Stainless-Retry-Count: 0"});
+  const Reply again = http.post("/v1/chat/completions", kChat.dump(), {"X-Stainless-Retry-Count: 1"});
+  const Reply equal = http.post("/v1/chat/completions", kChat.dump(), {"X-Stainless-Retry-Count: 0"});
+  EXPECT_EQ(again.json["id"], tried.json["id"]);
+  EXPECT_NE(tried.json["id"], first.json["id"]);
+  EXPECT_NE(equal.json["id"], tried.json["id"]);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 4);
+}
+
+TEST_F(ProducerCompletions, EqualRequestsAtOnceOnTwoProducersMakeOneJob) {
+  auto one = make_service();
+  auto two = make_service();
+  start_worker();
+  std::vector<std::future<Reply>> chats;
+  std::vector<std::future<Reply>> batches;
+  const json batch = prompts(3);
+  for (int i = 0; i < 50; ++i) {
+    const Service& service = i % 2 == 0 ? *one : *two;
+    chats.push_back(std::async(std::launch::async, [this, &service] {
+      return client(service).post("/v1/chat/completions", kChat.dump(), {"Idempotency-Key: chat"});
+    }));
+    if (i % 5 != 0) continue;
+    batches.push_back(std::async(std::launch::async, [this, &service, &batch] {
+      return client(service).post("/v1/jobs", batch.dump(), {"Idempotency-Key: batch"});
+    }));
+  }
+  std::set<std::string> ids;
+  for (auto& chat : chats) {
+    const Reply reply = chat.get();
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    ids.insert(reply.json.value("id", ""));
+  }
+  EXPECT_EQ(ids.size(), 1U);
+  std::set<std::string> batch_ids;
+  std::set<std::string> job_ids;
+  for (auto& submitted : batches) {
+    const Reply reply = submitted.get();
+    EXPECT_EQ(reply.status, 202) << reply.body;
+    batch_ids.insert(reply.json.value("batch_id", ""));
+    for (const json& job : reply.json["data"]) job_ids.insert(job["id"]);
+  }
+  EXPECT_EQ(batch_ids.size(), 1U);
+  EXPECT_EQ(job_ids.size(), 3U);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 4);
+}
+
+}  // namespace
+}  // namespace sluice::producer
