@@ -144,8 +144,8 @@ TEST(Payload, OfABatchTheIdIsTold) {
   event.generation = 2;
   event.type = "batch.completed";
   event.created_us = 1'700'000'002'000'000;
-  EXPECT_TRUE(is_of_batch(event));
-  EXPECT_EQ(json::parse(batch_event_payload(event)),
+  EXPECT_TRUE(tells_id_alone(event));
+  EXPECT_EQ(json::parse(id_event_payload(event)),
             (json{{"id", "evt_1"},
                   {"object", "event"},
                   {"type", "batch.completed"},
@@ -153,7 +153,7 @@ TEST(Payload, OfABatchTheIdIsTold) {
                   {"sequence", 2},
                   {"data", {{"id", "batch_0199c0de-0000-7000-8000-00000000000a"}}}}));
   event.job_id.value = "job_0199c0de-0000-7000-8000-00000000000a";
-  EXPECT_FALSE(is_of_batch(event));
+  EXPECT_FALSE(tells_id_alone(event));
 }
 
 }  // namespace
