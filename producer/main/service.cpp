@@ -156,7 +156,7 @@ class RealService final : public Service {
             config_.rabbitmq, [this](const JobId& id) { waiters_.notify(id); },
             [this] { waiters_.look_again(); }, clock, rng, log_, metrics_.loops),
         coalescer_(jobs_, dispatcher_, config_.coalescer, clock, log_, metrics_.submit),
-        admission_(jobs_, backlog_, model_names(), config_.admission, clock, metrics_.api),
+        admission_(jobs_, backlog_, model_names(), config_.admission, clock, metrics_.api, token_rate()),
         queued_meter_("queued-meter", clock,
                       [this]() -> Duration {
                         admission_.measure(model_names());
@@ -279,6 +279,16 @@ class RealService final : public Service {
     std::vector<std::string> names;
     for (const auto& model : models_.all()) names.push_back(model->name());
     return names;
+  }
+
+  // Asked only where somebody goes by it.
+  Admission::TokenRate token_rate() {
+    if (!config_.admission.refuse_late && config_.guard.tighten_wait.count() == 0) return {};
+    return [this](const std::string& model) -> std::optional<double> {
+      const auto rate = live_store_.fleet_rate(model, Deadline::in(clock_, config_.admission.call_timeout));
+      if (!rate || rate->tokens_per_s <= 0) return std::nullopt;
+      return static_cast<double>(rate->tokens_per_s);
+    };
   }
 
   http::Router router() {

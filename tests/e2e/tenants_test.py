@@ -20,7 +20,7 @@ class Tenants(unittest.TestCase):
         # A queue that can't grow, so that what stands before a job is known whatever the machine's speed.
         # And a busy machine may take its time to write the flood.
         cls.stack = Stack("--engine", "echo", "--set", "producer:SLUICE_DISPATCH_DEPTH=64", "--set",
-                          "producer:SLUICE_SUBMIT_TIMEOUT=60s")
+                          "producer:SLUICE_SUBMIT_TIMEOUT=60s", "--set", f"producer:SLUICE_TENANT_QUEUED_JOBS_MAX={FLOOD + 1000}")
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
         cls.first = Client(cls.stack)
@@ -43,13 +43,16 @@ class Tenants(unittest.TestCase):
         flood = self.first.submit({"requests": [{"prompt": f"flood {i}"} for i in range(FLOOD)],
                                    "parameters": {"fault": "slow", "fault_ms": 20, "fault_attempts": 1}})
         self.assertIsNotNone(flood, "the flood was refused")
+        again = self.first.call("POST", "/v1/jobs", {"requests": [{"prompt": "more"}] * FLOOD})
+        self.assertEqual((again.status, again.body["error"]["code"]), (429, "tenant_queue_full"), "more than may wait")
+        self.assertLessEqual(int(again.headers["retry-after"]), 59)
         singles = []
         for i in range(4):
             single = self.second.submit({"prompt": f"single {i}"})
             self.assertEqual(self.second.wait_final(single["id"])["status"], "succeeded")
             singles.append(single["id"])
         for job in (flood["data"][0]["id"], flood["data"][-1]["id"]):
-            self.assertEqual(self.first.wait_final(job)["status"], "succeeded")
+            self.assertEqual(self.first.wait_final(job, 600)["status"], "succeeded")
         for single in singles:
             between, after = map(int, self.stack.sql(
                 "SELECT COALESCE(SUM(f.finished_at > s.created_at AND f.finished_at <= s.finished_at), 0), "
