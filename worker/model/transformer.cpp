@@ -10,7 +10,9 @@ namespace sluice::model {
 namespace {
 
 // Elementwise work below this many numbers is done by the calling thread alone.
-constexpr std::size_t kNumbersInline = 16 * 1024;
+constexpr std::size_t kNumbersInline = 4 * 1024;
+// Turning a key and putting it beside those of other tokens takes as long as so many numbers elsewhere.
+constexpr std::size_t kNumbersOfAKey = 8;
 
 void grow(std::vector<float>& buffer, std::size_t size) {
   if (buffer.size() < size) buffer.resize(size);
@@ -65,7 +67,7 @@ void Transformer::turn_heads(std::size_t t, std::size_t heads, const std::vector
 void Transformer::keys_and_values(ops::KvCache& cache, std::size_t layer, std::span<const StepToken> tokens) {
   const LayerWeights& weights = weights_.layers[layer];
   const std::size_t width = shape_.kv_heads * shape_.head_dim;
-  for_tokens(tokens.size(), 2 * width, [&](std::size_t t) {
+  for_tokens(tokens.size(), kNumbersOfAKey * width, [&](std::size_t t) {
     float* keys = &keys_[t * width];
     float* values = &values_[t * width];
     add(weights.key.bias, keys);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "common/base/check.h"
 #include "worker/kernels/formats/format.h"
@@ -16,6 +17,9 @@ using kernels::kTileTokens;
 
 // Less work than this isn't worth waking other threads for.
 constexpr std::size_t kProductsInline = 32 * 1024;
+// The same for numbers that are quantised.
+constexpr std::size_t kNumbersInline = 16 * 1024;
+constexpr std::size_t kNumbersOfAPiece = 4 * 1024;
 // More than this is too much to wait for when another process has taken the core of the thread that does it:
 // some hundreds of microseconds.
 constexpr std::size_t kProductsOfAPiece = std::size_t{64} << 20;
@@ -175,7 +179,8 @@ void Activations::for_pieces(const Context& context, const Body& body) const {
   const std::size_t groups = cols_ / kGroupValues;
   const std::size_t tiles = (tokens_ + kTileTokens - 1) / kTileTokens;
   const std::size_t tile_tokens = std::min(tokens_, kTileTokens);
-  const std::size_t least = std::max<std::size_t>(1, kProductsInline / (tile_tokens * kGroupValues));
+  const std::size_t wanted = tokens_ * cols_ <= kNumbersInline ? kNumbersInline : kNumbersOfAPiece;
+  const std::size_t least = std::max<std::size_t>(1, wanted / (tile_tokens * kGroupValues));
   const std::size_t fair = (groups * tiles + context.pool.threads() - 1) / context.pool.threads();
   const std::size_t stretch = std::min(groups, std::max(least, fair));
   const std::size_t stretches = (groups + stretch - 1) / stretch;
@@ -194,31 +199,26 @@ kernels::QuantizedTokens Activations::quantized(const Context& context, kernels:
   const auto begin_of = [groups](const Piece& piece) {
     return piece.token * groups + piece.group * piece.tokens;
   };
-  if (!quantized_) {
-    values_.resize(std::max(values_.size(), tokens_ * cols_));
-    scales_.resize(std::max(scales_.size(), tokens_ * groups));
-    for_pieces(context, [&](const Piece& piece) {
-      for (std::size_t t = 0; t < piece.tokens; ++t) {
-        const std::size_t to = begin_of(piece) + t;
-        context.kernels.quantize_token(x_ + (piece.token + t) * cols_ + piece.group * kGroupValues,
-                                       piece.groups * kGroupValues, piece.tokens, &values_[to * kGroupValues],
-                                       &scales_[to]);
-      }
-    });
-    quantized_ = true;
-  }
   const kernels::TokenSums kind = kernels::token_sums(type);
   const std::size_t index = static_cast<std::size_t>(kind);
-  std::vector<std::uint32_t>& sums = sums_[index];
-  if (!summed_[index]) {
+  LineVector<std::uint32_t>& sums = sums_[index];
+  if (!quantized_ || !summed_[index]) {
     const bool halves = kind == kernels::TokenSums::kHalfBiases || kind == kernels::TokenSums::kHalfFloats;
     const std::size_t parts = halves ? 2 : 1;
+    values_.resize(std::max(values_.size(), tokens_ * cols_));
+    scales_.resize(std::max(scales_.size(), tokens_ * groups));
     sums.resize(std::max(sums.size(), tokens_ * groups * parts));
     for_pieces(context, [&](const Piece& piece) {
       const std::size_t from = begin_of(piece);
+      for (std::size_t t = 0; !quantized_ && t < piece.tokens; ++t) {
+        context.kernels.quantize_token(x_ + (piece.token + t) * cols_ + piece.group * kGroupValues,
+                                       piece.groups * kGroupValues, piece.tokens,
+                                       &values_[(from + t) * kGroupValues], &scales_[from + t]);
+      }
       context.kernels.sum_tokens(kind, &values_[from * kGroupValues], &scales_[from], piece.groups,
                                  piece.tokens, &sums[from * parts]);
     });
+    quantized_ = true;
     summed_[index] = true;
   }
   return {values_.data(), scales_.data(), sums.data(), tokens_};

@@ -9,11 +9,11 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "common/base/result.h"
 #include "common/text/ggml_type.h"
 #include "worker/ops/context.h"
+#include "worker/ops/lines.h"
 #include "worker/ops/packed_memory.h"
 
 namespace sluice::ops {
@@ -90,9 +90,9 @@ class Activations {
   std::size_t cols_ = 0;
   bool quantized_ = false;
   std::array<bool, kernels::kTokenSums> summed_{};
-  std::vector<std::int8_t> values_;
-  std::vector<float> scales_;
-  std::array<std::vector<std::uint32_t>, kernels::kTokenSums> sums_;  // Floats or signed integers.
+  LineVector<std::int8_t> values_;
+  LineVector<float> scales_;
+  std::array<LineVector<std::uint32_t>, kernels::kTokenSums> sums_;  // Floats or signed integers.
 };
 
 struct Product {

@@ -23,19 +23,31 @@ void Rope::angles(std::size_t position, float* to) const {
   }
 }
 
+namespace {
+
+// Numbers that are turned together lie `step` and `other` apart; both are constants where this is inlined.
+inline __attribute__((always_inline)) void turn(const float* angles, float* x, std::size_t half,
+                                                std::size_t step, std::size_t other) {
+  for (std::size_t i = 0; i < half; ++i) {
+    float& a = x[i * step];
+    float& b = x[i * step + other];
+    const float cosine = angles[2 * i];
+    const float sine = angles[2 * i + 1];
+    const float turned = a * cosine - b * sine;
+    b = a * sine + b * cosine;
+    a = turned;
+  }
+}
+
+}  // namespace
+
 void Rope::rotate(const float* angles, float* x, std::size_t heads, std::size_t head_dim) const {
   const std::size_t half = frequencies_.size();
-  const std::size_t step = style_ == RopeStyle::kHalves ? 1 : 2;
-  const std::size_t other = style_ == RopeStyle::kHalves ? half : 1;
   for (std::size_t head = 0; head < heads; ++head, x += head_dim) {
-    for (std::size_t i = 0; i < half; ++i) {
-      float& a = x[i * step];
-      float& b = x[i * step + other];
-      const float cosine = angles[2 * i];
-      const float sine = angles[2 * i + 1];
-      const float turned = a * cosine - b * sine;
-      b = a * sine + b * cosine;
-      a = turned;
+    if (style_ == RopeStyle::kHalves) {
+      turn(angles, x, half, 1, half);
+    } else {
+      turn(angles, x, half, 2, 1);
     }
   }
 }
