@@ -46,6 +46,7 @@ double integer_peak(std::size_t rounds) {
   touch(x);
   for (std::size_t round = 0; round < rounds; ++round) {
     unrolled<kPeakChains>([&](auto i) __attribute__((always_inline)) {
+      touch(w);  // Or the product, which is the same each time, would be made once before the loop.
       sums[i] = Simd::template add_products<Bits>(sums[i], w, x);
       touch(sums[i]);
     });
