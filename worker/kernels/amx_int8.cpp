@@ -19,7 +19,9 @@
 namespace sluice::kernels {
 namespace {
 
-// From so many tokens on the tile unit is faster, unpacking included.
+// Up to so many tokens VNNI is faster: its weights are unpacked into registers and meet one after the other.
+constexpr std::size_t kVnniTokens = kTileTokens;
+// Of more, what is left of the last tile goes through the tile unit from so many on.
 constexpr std::size_t kTileUnitTokens = 6;
 // Groups that are unpacked at a time: their codes are half of a first-level cache.
 constexpr std::size_t kUnpackedGroups = 48;
@@ -81,7 +83,13 @@ void unpack_groups(const std::byte* block, std::size_t groups, Unpacked& to) {
         _mm512_store_ps(to.scales[g][part], scale[part]);
         if constexpr (L.minima) _mm512_store_ps(to.minima[g][part], minimum[part]);
       });
-      if constexpr (L.low_bits < 8) {  // Whole bytes are read where they are.
+      if constexpr (L.low_bits == 8) {
+        // Moved as they are: a tile is slow to load where its lines lie across the cache's.
+        unrolled<kGroupQuads>([&](auto q) __attribute__((always_inline)) {
+          _mm512_store_si512(to.codes[g][q],
+                             _mm512_loadu_si512(block + L.parameter_bytes() + q * kLineBytes));
+        });
+      } else {
         __m512i codes[kGroupQuads];
         unpack_codes<Vnni512, L>(block + L.parameter_bytes(), codes);
         const __m512i offset = _mm512_set1_epi8(static_cast<char>(L.offset));
@@ -140,8 +148,8 @@ inline __attribute__((always_inline)) __m512 with_group(__m512 sum, const GroupS
 // A tile's outputs so far (none: `fresh`), added to by `groups` groups of one panel, from group `first` on.
 // T: the tile's tokens, whose sums stay in registers then; 0: any number.
 template <PackedLayout L, int T>
-void add_groups(const std::byte* block, const Unpacked& w, std::size_t first, std::size_t groups,
-                const TokenTile& x, float* y, std::size_t y_stride, __mmask16 rows) {
+void add_groups(const Unpacked& w, std::size_t first, std::size_t groups, const TokenTile& x, float* y,
+                std::size_t y_stride, __mmask16 rows) {
   Dots dots;
   __m512 sums[T > 0 ? T : kTileTokens];
   const bool fresh = first == 0;
@@ -157,11 +165,7 @@ void add_groups(const std::byte* block, const Unpacked& w, std::size_t first, st
   });
   for (std::size_t g = 0; g < groups; ++g) {
     const std::size_t at = (first + g) * x.pitch;
-    const std::int8_t* codes = w.codes[g][0];
-    if constexpr (L.low_bits == 8) {
-      codes = reinterpret_cast<const std::int8_t*>(block + g * L.block_bytes() + L.head_bytes());
-    }
-    multiply_group<L>(x.values + at * kGroupValues, codes, dots);
+    multiply_group<L>(x.values + at * kGroupValues, w.codes[g][0], dots);
     GroupScales scales;
     unrolled<L.parts>([&](auto part) __attribute__((always_inline)) {
       scales.scale[part] = _mm512_load_ps(w.scales[g][part]);
@@ -179,6 +183,7 @@ template <PackedType P>
 void amx_matmul(const PackedMatmul& m) {
   constexpr PackedLayout L = packed_layout(P);
   static_assert(kUnpackedGroups % L.block_groups == 0);
+  if (m.x.tokens <= kVnniTokens) return packed_matmul<Vnni512, P>(m);
   const std::size_t last_tokens = m.x.tokens % kTileTokens;
   const bool split = last_tokens > 0 && last_tokens < kTileUnitTokens;
   const std::size_t tokens_here = split ? m.x.tokens - last_tokens : m.x.tokens;
@@ -215,9 +220,9 @@ void amx_matmul(const PackedMatmul& m) {
                           static_cast<const std::int32_t*>(m.x.sums) + token * groups * L.parts, tokens};
         float* y = m.y + token * m.y_stride + row;
         if (tokens == kTileTokens) {
-          add_groups<L, kTileTokens>(block, unpacked, first, count, x, y, m.y_stride, mask);
+          add_groups<L, kTileTokens>(unpacked, first, count, x, y, m.y_stride, mask);
         } else {
-          add_groups<L, 0>(block, unpacked, first, count, x, y, m.y_stride, mask);
+          add_groups<L, 0>(unpacked, first, count, x, y, m.y_stride, mask);
         }
       }
     }

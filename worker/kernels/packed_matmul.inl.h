@@ -11,9 +11,10 @@
 //   kRows        rows in a register: 16, or 8 (then a panel is walked twice)
 //   kPanels      panels whose weights are in registers at a time
 //   kSignedBytes codes of 8 bits are wanted signed; else they are made unsigned
-//   Codes, Ints, Floats, and the functions below on them. dots<Bits, First, Quads>(w, x, start, to) makes,
-//   for each of P panels, start[r] + Σ over 4 × Quads columns of w[r] · x; w holds codes of so many bits, and
-//   the first of them are those of quad First.
+//   kFloatDots   products may start from kFloatStart, see below; it has fused(a, b, c): a × b - c, rounded
+//   once Codes, Ints, Floats, and the functions below on them. dots<Bits, First, Quads>(w, x, start, to)
+//   makes, for each of P panels, start[r] + Σ over 4 × Quads columns of w[r] · x; w holds codes of so many
+//   bits, and the first of them are those of quad First.
 #pragma once
 
 #include <array>
@@ -128,6 +129,15 @@ inline __attribute__((always_inline)) typename Simd::Ints start_of(const void* s
   }
 }
 
+// 1.5 × 2^23, and its bits. A product that starts from them as an integer is, read as a float, that number
+// plus the product: no conversion. It is taken off while the scale is multiplied, with one rounding, which is
+// the product's own: scales have so few digits (11 of a half, 8 of a factor) that the number times one is
+// exact.
+constexpr float kFloatStart = 12582912.0F;
+constexpr std::int32_t kFloatStartBits = 0x4B400000;
+constexpr std::int32_t kFloatStartRoom = 1 << 22;  // Products must stay below.
+static_assert(kGroupValues * 128 * 127 < kFloatStartRoom);
+
 // Of weights that are multiplied by all tokens before the next are read.
 constexpr std::size_t kCachedBytes = 256 * 1024;
 
@@ -154,6 +164,7 @@ struct GroupWeights {
   typename Simd::Codes codes[P][kGroupQuads];
   typename Simd::Floats scale[P][2];
   typename Simd::Floats minimum[P][2];
+  typename Simd::Floats start[P];  // Of the first scale: kFloatStart times it, where dots are floats.
 };
 
 // One token's group added to the token's sums: P numbers, `stride` apart.
@@ -169,17 +180,24 @@ inline __attribute__((always_inline)) void add_group(const GroupWeights<Simd, P>
   const std::int8_t* values = x.values + at * kGroupValues;
   Floats scaled[P];
   Ints dots[P];
+  const auto start_at = [&](std::size_t sums_at) __attribute__((always_inline)) {
+    const Ints start = start_of<Simd, L>(x.sums, sums_at);
+    if constexpr (Simd::kFloatDots) return Simd::add_ints(start, Simd::broadcast(kFloatStartBits));
+    if constexpr (!Simd::kFloatDots) return start;
+  };
+  const auto scale_first = [&](auto p) __attribute__((always_inline)) {
+    if constexpr (Simd::kFloatDots) {
+      scaled[p] = Simd::fused(Simd::as_floats(dots[p]), w.scale[p][0], w.start[p]);
+    } else {
+      scaled[p] = Simd::multiply(w.scale[p][0], Simd::to_floats(dots[p]));
+    }
+  };
   if constexpr (L.parts == 1) {
-    const Ints start = start_of<Simd, L>(x.sums, at);
-    Simd::template dots<L.bits(), 0, 8>(w.codes, values, start, dots);
-    unrolled<P>([&](auto p) __attribute__((always_inline)) {
-      scaled[p] = Simd::multiply(w.scale[p][0], Simd::to_floats(dots[p]));
-    });
+    Simd::template dots<L.bits(), 0, 8>(w.codes, values, start_at(at), dots);
+    unrolled<P>(scale_first);
   } else {
-    Simd::template dots<L.bits(), 0, 4>(w.codes, values, start_of<Simd, L>(x.sums, first_half), dots);
-    unrolled<P>([&](auto p) __attribute__((always_inline)) {
-      scaled[p] = Simd::multiply(w.scale[p][0], Simd::to_floats(dots[p]));
-    });
+    Simd::template dots<L.bits(), 0, 4>(w.codes, values, start_at(first_half), dots);
+    unrolled<P>(scale_first);
     Simd::template dots<L.bits(), 4, 4>(w.codes, values, start_of<Simd, L>(x.sums, second_half), dots);
     unrolled<P>([&](auto p) __attribute__((always_inline)) {
       scaled[p] = Simd::multiply_add(w.scale[p][1], Simd::to_floats(dots[p]), scaled[p]);
@@ -234,6 +252,8 @@ void panels_times_tokens(const std::byte* panels, std::size_t stride, std::size_
         }
         unpack_codes<Simd, L>(group + L.parameter_bytes() + half * (kLineBytes / 2), w.codes[p]);
         unpack_scales<Simd, L>(group + first_row, head_scale[p], head_minimum[p], w.scale[p], w.minimum[p]);
+        if constexpr (Simd::kFloatDots)
+          w.start[p] = Simd::multiply(w.scale[p][0], Simd::broadcast(kFloatStart));
       });
       if constexpr (T == 1) {
         add_group<Simd, L, P>(w, x, g, 0, single, 1);

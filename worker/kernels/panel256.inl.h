@@ -13,6 +13,7 @@ namespace {
 struct Panel256 {
   static constexpr std::size_t kRows = 8;
   static constexpr int kPanels = 1;
+  static constexpr bool kFloatDots = false;
   static constexpr std::size_t kPrefetchBytes = 2048;
   using Codes = __m256i;
   using Ints = __m256i;

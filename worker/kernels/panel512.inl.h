@@ -13,6 +13,7 @@ struct Vnni512 {
   static constexpr std::size_t kRows = 16;
   static constexpr int kPanels = 2;
   static constexpr bool kSignedBytes = false;
+  static constexpr bool kFloatDots = true;
   static constexpr std::size_t kPrefetchBytes = 2048;
   using Codes = __m512i;
   using Ints = __m512i;
@@ -54,21 +55,14 @@ struct Vnni512 {
   template <int Bits, std::size_t First, std::size_t Quads, std::size_t P>
   static inline __attribute__((always_inline)) void dots(const Codes (&w)[P][kGroupQuads],
                                                          const std::int8_t* x, Ints start, Ints (&to)[P]) {
-    // Two chains of additions for each panel: one would be too long to keep the units busy.
-    Ints second[P];
-    unrolled<P>([&](auto p) __attribute__((always_inline)) {
-      to[p] = start;
-      second[p] = zero_ints();
-    });
-    unrolled<Quads / 2>([&](auto q) __attribute__((always_inline)) {
-      const Codes even = four_of(x + 4 * (First + q));
-      const Codes odd = four_of(x + 4 * (First + Quads / 2 + q));
+    // One chain of additions for each panel: those of other tokens fill its gaps.
+    unrolled<P>([&](auto p) __attribute__((always_inline)) { to[p] = start; });
+    unrolled<Quads>([&](auto q) __attribute__((always_inline)) {
+      const Codes four = four_of(x + 4 * (First + q));
       unrolled<P>([&](auto p) __attribute__((always_inline)) {
-        to[p] = _mm512_dpbusd_epi32(to[p], w[p][First + q], even);
-        second[p] = _mm512_dpbusd_epi32(second[p], w[p][First + Quads / 2 + q], odd);
+        to[p] = _mm512_dpbusd_epi32(to[p], w[p][First + q], four);
       });
     });
-    unrolled<P>([&](auto p) __attribute__((always_inline)) { to[p] = _mm512_add_epi32(to[p], second[p]); });
   }
 
   using Sums = Ints;
@@ -81,6 +75,9 @@ struct Vnni512 {
   static Floats zero() { return _mm512_setzero_ps(); }
   static Floats broadcast(float value) { return _mm512_set1_ps(value); }
   static Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
+  static Floats as_floats(Ints v) { return _mm512_castsi512_ps(v); }
+  static Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmsub_ps(a, b, c); }
+  static Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
   static Floats subtract_product(Floats a, Floats b, Floats c) { return _mm512_fnmadd_ps(a, b, c); }

@@ -17,6 +17,7 @@ typedef float Floats64 __attribute__((vector_size(64)));
 struct PortablePanel {
   static constexpr std::size_t kRows = 16;
   static constexpr int kPanels = 1;
+  static constexpr bool kFloatDots = false;
   static constexpr bool kSignedBytes = false;
   static constexpr std::size_t kPrefetchBytes = 0;
   using Codes = Words64;
