@@ -26,6 +26,7 @@ struct BatchCloser::Files {
   std::optional<FileWriter> errors;
   std::int64_t output_lines = 0;
   std::int64_t error_lines = 0;
+  SteadyTime kept;  // The claim, last.
 };
 
 BatchCloser::BatchCloser(BatchStore& batches, BatchClosing& closing, FileStore& files,
@@ -60,7 +61,11 @@ Duration BatchCloser::run_once() {
   if (!status) {
     // A lost claim is somebody else's work now; what failed comes again when the claim lapses.
     abandon(batch, batch.output_id, batch.error_id);
-    if (status.error().code == ErrorCode::kCancelled) return config_.look_every;
+    if (status.error().code == ErrorCode::kCancelled) {
+      (void)closing_.release(batch,
+                             call_deadline());  // Another service need not wait for the claim to lapse.
+      return config_.look_every;
+    }
     metrics_.errors.add();
     log_.warn("batch_not_closed", {{"batch_id", batch.batch.asked.id.value},
                                    {"code", error_code_name(status.error().code)},
@@ -75,6 +80,7 @@ Duration BatchCloser::run_once() {
 
 Result<BatchStatus> BatchCloser::close(const ClosingBatch& claimed) {
   Files files;
+  files.kept = clock_.steady_now();
   SLUICE_TRY(write_lines(claimed, files));
   if (files.output) SLUICE_TRY(files.output->flush(call_deadline()));
   if (files.errors) SLUICE_TRY(files.errors->flush(call_deadline()));
@@ -103,14 +109,26 @@ Status BatchCloser::write_lines(const ClosingBatch& claimed, Files& files) {
   std::int64_t after = 0;
   for (;;) {
     if (stopping_) return fail(ErrorCode::kCancelled, "stopping");
-    SLUICE_ASSIGN(const auto lines, batches_.ended_lines(claimed.batch.asked.id, LineKind::kAll, after,
-                                                         config_.page_lines, call_deadline()));
-    if (lines.empty()) return {};
-    for (const EndedLine& line : lines) SLUICE_TRY(write_line(claimed, line, files));
-    after = lines.back().seq;
+    SLUICE_ASSIGN(const auto page, batches_.ended_lines(claimed.batch.asked.id, LineKind::kAll, after,
+                                                        config_.page_lines, call_deadline()));
+    for (const EndedLine& line : page.lines) {
+      SLUICE_TRY(write_line(claimed, line, files));
+      SLUICE_TRY(keep(claimed, files));
+    }
     SLUICE_FAILPOINT("callback.in_batch_files");
-    SLUICE_TRY(closing_.keep(claimed, config_.hold, call_deadline()));
+    if (page.all) return {};
+    after = page.looked_to;
   }
+}
+
+// Each line may have cost the writing of a chunk, and a slow database takes its time for it.
+Status BatchCloser::keep(const ClosingBatch& claimed, Files& files) {
+  constexpr int kTimesInHold = 4;
+  const SteadyTime now = clock_.steady_now();
+  if (now - files.kept < config_.hold / kTimesInHold) return {};
+  SLUICE_TRY(closing_.keep(claimed, config_.hold, call_deadline()));
+  files.kept = now;
+  return {};
 }
 
 Status BatchCloser::write_line(const ClosingBatch& claimed, const EndedLine& line, Files& files) {

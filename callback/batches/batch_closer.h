@@ -21,7 +21,7 @@ namespace sluice::callback {
 struct BatchCloserConfig {
   std::chrono::milliseconds look_every{250};
   std::chrono::milliseconds retry_after{1'000};  // After a failure.
-  // A lost closer's batch is closed by another after this. Longer than any page of lines takes.
+  // A lost closer's batch is closed by another after this. Kept up with each line.
   std::chrono::milliseconds hold{30'000};
   std::chrono::milliseconds call_timeout{10'000};
   int page_lines = 200;  // Read and written in one go.
@@ -42,6 +42,8 @@ class BatchCloser {
   struct Files;
   Result<BatchStatus> close(const ClosingBatch& claimed);
   Status write_lines(const ClosingBatch& claimed, Files& files);
+  // Keeps the claim, now and then.
+  Status keep(const ClosingBatch& claimed, Files& files);
   Status write_line(const ClosingBatch& claimed, const EndedLine& line, Files& files);
   void abandon(const ClosingBatch& claimed, const FileId& output, const FileId& errors);
   NewFile new_file(const ClosingBatch& claimed, const FileId& id, bool output) const;

@@ -59,7 +59,8 @@ Result<std::optional<ClosingBatch>> BatchClosing::claim(std::chrono::millisecond
     claimed.error_id = ids_.make<FileId>(shard);
     Sql update(
         "UPDATE file_batch SET status = IF(status = 'cancelling', status, 'finalizing'), finalizing_at = "
-        "COALESCE(finalizing_at, ?), paused_at = NULL, closing_output_id = ?, closing_error_id = ?, "
+        "COALESCE(finalizing_at, ?), paused_at = NULL, moved_to = NULL, closing_output_id = ?, "
+        "closing_error_id = ?, "
         "close_due "
         "= ? + INTERVAL ? MICROSECOND WHERE id = ?");
     update.bind(now.text).bind(claimed.output_id.value).bind(claimed.error_id.value).bind(now.text);
@@ -81,6 +82,10 @@ Status BatchClosing::keep(const ClosingBatch& claimed, std::chrono::milliseconds
   if (!kept) return fail(kept.error());
   if (*kept == 0) return fail(lost(claimed));
   return {};
+}
+
+Status BatchClosing::release(const ClosingBatch& claimed, Deadline deadline) {
+  return keep(claimed, std::chrono::milliseconds(0), deadline);
 }
 
 Result<BatchStatus> BatchClosing::close(const ClosingBatch& claimed, const std::optional<WrittenFile>& output,

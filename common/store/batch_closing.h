@@ -38,6 +38,8 @@ class BatchClosing {
   Result<std::optional<ClosingBatch>> claim(std::chrono::milliseconds hold, Deadline deadline);
   // Keeps the claim for another `hold`. kConflict: it is lost.
   Status keep(const ClosingBatch& claimed, std::chrono::milliseconds hold, Deadline deadline);
+  // Gives the claim back: somebody else may have it at once.
+  Status release(const ClosingBatch& claimed, Deadline deadline);
   // The files become visible, the batch gets its last status, and the event says so: all in one transaction.
   // A file without lines is not given. kConflict: the claim is lost.
   Result<BatchStatus> close(const ClosingBatch& claimed, const std::optional<WrittenFile>& output,

@@ -19,14 +19,37 @@ struct Locked {
   BatchStatus status = BatchStatus::kValidating;
   std::int64_t open_lines = 0;
   bool retrying = false;
+  std::int64_t revision = 1;
 };
 Result<Locked> lock(MysqlConnection& db, const TenantId& tenant, const BatchId& id, Deadline deadline) {
   Sql sql(
-      "SELECT status, open_lines, retried_to IS NOT NULL FROM file_batch WHERE id = ? AND tenant_id = ? FOR "
-      "UPDATE");
+      "SELECT status, open_lines, retried_to IS NOT NULL, revision FROM file_batch WHERE id = ? AND "
+      "tenant_id "
+      "= ? FOR UPDATE");
   SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(id.value).bind(tenant.value), deadline));
   if (rows.empty()) return fail(no_such(id));
-  return Locked{*batch_status_from(rows.front().text(0)), rows.front().int64(1), rows.front().int64(2) != 0};
+  const Row row = rows.front();
+  return Locked{*batch_status_from(row.text(0)), row.int64(1), row.int64(2) != 0, row.int64(3)};
+}
+
+// Within the transaction that wrote it: once that is committed, nothing is left that could fail.
+Result<FileBatch> read_written(MysqlConnection& db, const BatchId& id, Deadline deadline) {
+  Sql sql(store::kSelectFileBatch);
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.text("WHERE f.id = ?").bind(id.value), deadline));
+  if (rows.empty()) return fail(no_such(id));
+  return store::read_file_batch(rows.front());
+}
+
+// Holds the row until the commit, so that whoever removes or sweeps the file sees the batch. One that isn't
+// there any more is found out when the lines are checked.
+Status hold_input(MysqlConnection& db, const NewFileBatch& asked, Deadline deadline) {
+  Sql sql(
+      "SELECT state = 'ready' AND (expires_at IS NULL OR expires_at > UTC_TIMESTAMP(6)) FROM file WHERE id = "
+      "? AND tenant_id = ? LOCK IN SHARE MODE");
+  sql.bind(asked.input_file_id.value).bind(asked.tenant.value);
+  SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
+  if (rows.empty() || rows.front().int64(0) != 0) return {};
+  return fail(ErrorCode::kNotFound, "no file with id " + asked.input_file_id.value);
 }
 
 std::optional<std::string_view> null_if_empty(const std::string& text) {
@@ -36,7 +59,8 @@ std::optional<std::string_view> null_if_empty(const std::string& text) {
 }  // namespace
 
 Result<FileBatch> BatchStore::create(const NewFileBatch& asked, Deadline deadline) {
-  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<FileBatch> {
+    SLUICE_TRY(hold_input(db, asked, deadline));
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     const int shard = shard_of_id(asked.id.value).value_or(0);
     Sql insert(
@@ -53,11 +77,11 @@ Result<FileBatch> BatchStore::create(const NewFileBatch& asked, Deadline deadlin
     Sql counters("INSERT INTO batch (id, shard, tenant_id, total, created_at) VALUES ");
     counters.row(asked.id.value, shard, asked.tenant.value, 0, now.text);
     SLUICE_TRY(db.execute(counters, deadline));
-    return true;
+    return read_written(db, asked.id, deadline);
   });
   // The id tells the repetition of a commit whose answer was lost.
   if (!done && done.error().code == ErrorCode::kConflict) return get(asked.tenant, asked.id, deadline);
-  return done ? get(asked.tenant, asked.id, deadline) : fail(done.error());
+  return done;
 }
 
 Result<FileBatch> BatchStore::get(const TenantId& tenant, const BatchId& id, Deadline deadline) {
@@ -87,7 +111,8 @@ Result<FileBatch> BatchStore::cancel(const TenantId& tenant, const BatchId& id, 
     if (batch.status != BatchStatus::kValidating && !running) return true;
     Sql update(
         "UPDATE file_batch SET status = 'cancelling', cancelling_at = UTC_TIMESTAMP(6), work_due = "
-        "UTC_TIMESTAMP(6), paused_at = NULL, retried_to = NULL, close_due = NULL WHERE id = ?");
+        "UTC_TIMESTAMP(6), paused_at = NULL, moved_to = NULL, retried_to = NULL, close_due = NULL WHERE id = "
+        "?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
     return true;
   });
@@ -103,7 +128,12 @@ Result<FileBatch> BatchStore::set_paused(const TenantId& tenant, const BatchId& 
     const bool over = batch.status != BatchStatus::kValidating && batch.status != BatchStatus::kInProgress;
     if (over && paused) return fail(ErrorCode::kConflict, "the batch has ended or is being cancelled");
     Sql update("UPDATE file_batch SET paused_at = ");
-    update.text(paused ? "COALESCE(paused_at, UTC_TIMESTAMP(6))" : "NULL").text(" WHERE id = ?");
+    update.text(paused ? "COALESCE(paused_at, UTC_TIMESTAMP(6))" : "NULL");
+    // Its lines follow in steps.
+    if (batch.status == BatchStatus::kInProgress) {
+      update.text(", moved_to = '', work_due = COALESCE(work_due, UTC_TIMESTAMP(6))");
+    }
+    update.text(" WHERE id = ?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
     return true;
   });
@@ -114,9 +144,11 @@ Result<FileBatch> BatchStore::set_paused(const TenantId& tenant, const BatchId& 
 }
 
 Result<FileBatch> BatchStore::retry(const TenantId& tenant, const BatchId& id, Deadline deadline) {
-  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  std::int64_t wanted = 0;
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<FileBatch> {
     SLUICE_ASSIGN(const Locked batch, lock(db, tenant, id, deadline));
     if (!is_final(batch.status)) return fail(ErrorCode::kConflict, "the batch has not ended yet");
+    wanted = batch.revision + 1;
     Sql count("SELECT failed + dead + cancelled + expired FROM batch WHERE id = ?");
     SLUICE_ASSIGN(const Rows rows, db.query(count.bind(id.value), deadline));
     if (rows.empty() || rows.front().int64(0) == 0) {
@@ -128,25 +160,44 @@ Result<FileBatch> BatchStore::retry(const TenantId& tenant, const BatchId& id, D
         "completed_at = NULL, failed_at = NULL, expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL "
         "WHERE id = ?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
-    return true;
+    return read_written(db, id, deadline);
   });
-  return done ? get(tenant, id, deadline) : fail(done.error());
+  if (done || done.error().code != ErrorCode::kOutcomeUnknown) return done;
+  auto now = get(tenant, id, deadline);
+  return now && now->revision >= wanted ? now : done;
 }
 
-Result<std::vector<EndedLine>> BatchStore::ended_lines(const BatchId& id, LineKind kind,
-                                                       std::int64_t after_seq, int limit, Deadline deadline) {
+Result<EndedLines> BatchStore::ended_lines(const BatchId& id, LineKind kind, std::int64_t after_seq,
+                                           int limit, Deadline deadline, std::int64_t bytes_max) {
+  EndedLines ended;
+  ended.looked_to = after_seq;
+  // Before the lines: whatever has a lower number is there to be seen.
+  Sql last("SELECT next_seq - 1 FROM file_batch WHERE id = ?");
+  SLUICE_ASSIGN(const Rows seqs, pool_.query(last.bind(id.value), deadline));
+  if (seqs.empty()) return fail(no_such(id));
+  // Sizes first: what is fetched then is bounded.
   Sql page(
-      "SELECT l.job_id, l.seq, l.line_no, l.custom_id FROM batch_line l JOIN job j ON j.id = l.job_id WHERE "
-      "l.batch_id = ? AND l.seq > ?");
+      "SELECT l.job_id, l.seq, l.line_no, l.custom_id, COALESCE(LENGTH(r.text), 0) + "
+      "COALESCE(LENGTH(r.reasoning_content), 0) + COALESCE(LENGTH(r.logprobs), 0) + IF(j.surface = "
+      "'response', LENGTH(p.request), 0) FROM batch_line l JOIN job j ON j.id = l.job_id JOIN job_payload p "
+      "ON "
+      "p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id WHERE l.batch_id = ? AND l.seq > ?");
   page.bind(id.value).bind(after_seq);
   if (kind == LineKind::kSucceeded) page.text(" AND j.state = 'succeeded'");
   if (kind == LineKind::kOthers) page.text(" AND j.state <> 'succeeded'");
   page.text(" ORDER BY l.seq LIMIT ?").bind(limit);
   SLUICE_ASSIGN(const Rows rows, pool_.query(page, deadline));
-  std::vector<EndedLine> lines;
-  if (rows.empty()) return lines;
   std::vector<std::string_view> ids;
-  for (const Row row : rows) ids.push_back(row.text(0));
+  std::int64_t bytes = 0;
+  for (const Row row : rows) {
+    bytes += row.int64(4);
+    if (!ids.empty() && bytes > bytes_max) break;
+    ids.push_back(row.text(0));
+    ended.looked_to = row.int64(1);
+  }
+  ended.all = ids.size() == rows.size() && static_cast<int>(rows.size()) < limit;
+  if (ended.all) ended.looked_to = std::max(ended.looked_to, seqs.front().int64(0));
+  if (ids.empty()) return ended;
   Sql select(store::kSelectJob);
   SLUICE_ASSIGN(const Rows jobs, pool_.query(select.text("WHERE j.id IN ").list(ids), deadline));
   std::unordered_map<std::string, Job> by_id;
@@ -156,8 +207,8 @@ Result<std::vector<EndedLine>> BatchStore::ended_lines(const BatchId& id, LineKi
     // One that was queued again between the two questions comes later.
     if (!is_final(job.state)) continue;
     if (job.surface == Surface::kResponse) repeating.push_back(job.id.value);
-    const std::string id = job.id.value;
-    by_id.emplace(id, std::move(job));
+    const std::string job_id = job.id.value;
+    by_id.emplace(job_id, std::move(job));
   }
   std::unordered_map<std::string, std::string> requests;
   if (!repeating.empty()) {
@@ -165,12 +216,14 @@ Result<std::vector<EndedLine>> BatchStore::ended_lines(const BatchId& id, LineKi
     SLUICE_ASSIGN(const Rows read, pool_.query(payloads.list(repeating), deadline));
     for (const Row row : read) requests.emplace(row.str(0), row.str(1));
   }
-  for (const Row row : rows) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const Row row = rows[i];
     const auto found = by_id.find(row.str(0));
     if (found == by_id.end()) continue;
-    lines.push_back({row.int64(1), row.int64(2), row.str(3), std::move(found->second), requests[row.str(0)]});
+    ended.lines.push_back(
+        {row.int64(1), row.int64(2), row.str(3), std::move(found->second), std::move(requests[row.str(0)])});
   }
-  return lines;
+  return ended;
 }
 
 }  // namespace sluice

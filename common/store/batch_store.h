@@ -87,6 +87,7 @@ struct FileBatch {
   FileId error_file_id;
   bool paused = false;
   std::optional<std::string> retried_to;  // A retry is under way.
+  std::optional<std::string> moved_to;    // Its lines are being held back, or let go again: up to this job.
   // Microseconds since 1970; 0: not (yet).
   std::int64_t created_us = 0;
   std::int64_t in_progress_us = 0;
@@ -110,12 +111,23 @@ struct EndedLine {
   std::string request_json;  // Where the answer repeats the request (responses); else empty.
 };
 
+// What an answer of ended_lines() may hold, so that memory stays bounded whatever lines answer.
+inline constexpr std::int64_t kEndedBytesMax = 8 << 20;
+
+struct EndedLines {
+  std::vector<EndedLine> lines;
+  bool all = false;  // Nothing more had ended.
+  std::int64_t looked_to =
+      0;  // Whatever ended up to this seq was looked at: the next question's `after_seq`.
+};
+
 class BatchStore {
  public:
   // `pool` must outlive the store.
   explicit BatchStore(MysqlPool& pool) : pool_(pool) {}
 
-  // The same id again answers what is there.
+  // The same id again answers what is there. From then on its input file can be read until all its lines are
+  // jobs, even if it is removed or expires. kNotFound: the file is gone.
   Result<FileBatch> create(const NewFileBatch& asked, Deadline deadline);
   Result<FileBatch> get(const TenantId& tenant, const BatchId& id, Deadline deadline);
   // From new to old, those older than `after` (empty: all).
@@ -127,17 +139,17 @@ class BatchStore {
   // being cancelled.
   Result<FileBatch> set_paused(const TenantId& tenant, const BatchId& id, bool paused, Deadline deadline);
   // Has the lines that did not succeed run again, as a further revision with a new completion window.
-  // kConflict: it has not ended, or every line succeeded, or none ever ran.
+  // kConflict: it has not ended, or every line succeeded, or none ever ran. kOutcomeUnknown: its revision
+  // tells.
   Result<FileBatch> retry(const TenantId& tenant, const BatchId& id, Deadline deadline);
 
   // Ended lines after `after_seq`, in order of seq. Lines that succeeded never change or move, so that a
-  // prefix of them stays as it is; others may be run again and then come again under a later seq.
-  Result<std::vector<EndedLine>> ended_lines(const BatchId& id, LineKind kind, std::int64_t after_seq,
-                                             int limit, Deadline deadline);
+  // prefix of them stays as it is; others may be run again and then come again under a later seq. At most
+  // `limit` of them, of about `bytes_max` together, and one at least if there is one.
+  Result<EndedLines> ended_lines(const BatchId& id, LineKind kind, std::int64_t after_seq, int limit,
+                                 Deadline deadline, std::int64_t bytes_max = kEndedBytesMax);
 
  private:
-  Result<FileBatch> changed(const TenantId& tenant, const BatchId& id, Deadline deadline);
-
   MysqlPool& pool_;
 };
 

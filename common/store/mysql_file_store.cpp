@@ -185,9 +185,18 @@ Result<std::vector<FileInfo>> MysqlFileStore::list(const FileFilter& filter, Dea
   return files;
 }
 
+Result<FileInfo> MysqlFileStore::readable(const TenantId& tenant, const FileId& id, Deadline deadline) {
+  if (!rules_.reads_removed) return get(tenant, id, deadline);
+  Sql sql(kSelectFile);
+  sql.text("WHERE f.id = ? AND f.tenant_id = ? AND f.state IN ('ready', 'deleted')");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id.value).bind(tenant.value), deadline));
+  if (rows.empty()) return fail(no_file(id));
+  return read_file(rows.front());
+}
+
 Result<std::string> MysqlFileStore::read(const TenantId& tenant, const FileId& id, std::uint64_t offset,
                                          std::size_t length, Deadline deadline) {
-  SLUICE_ASSIGN(const FileInfo file, get(tenant, id, deadline));
+  SLUICE_ASSIGN(const FileInfo file, readable(tenant, id, deadline));
   if (offset >= file.bytes) return std::string();
   const std::uint64_t end =
       offset + std::min<std::uint64_t>({length, kFileChunkBytesMax, file.bytes - offset});
@@ -208,7 +217,7 @@ Result<std::string> MysqlFileStore::read(const TenantId& tenant, const FileId& i
   }
   if (bytes.size() == end - offset) return bytes;
   // Removed meanwhile, and the sweep was at it: that is not a broken file.
-  SLUICE_TRY(get(tenant, id, deadline));
+  SLUICE_TRY(readable(tenant, id, deadline));
   return fail(ErrorCode::kCorrupt, "chunks of " + id.value + " are missing");
 }
 
@@ -241,6 +250,14 @@ Result<FileSweep> MysqlFileStore::sweep(std::span<const int> shards, Deadline de
       SLUICE_ASSIGN(const std::uint64_t marked, pool_.execute(mark.bind(id).bind(state), deadline));
       if (marked == 0) continue;
     }
+    // Asked once it is removed for everybody: no further batch is made of it.
+    SLUICE_ASSIGN(const bool held, is_held(id, deadline));
+    if (held) {
+      Sql later("UPDATE file SET sweep_due = UTC_TIMESTAMP(6) + INTERVAL ? SECOND WHERE id = ?");
+      later.bind(static_cast<std::int64_t>(rules_.held_for.count())).bind(id);
+      SLUICE_TRY(pool_.execute(later, deadline));
+      continue;
+    }
     if (state == "writing") ++done.unfinished;
     if (state == "ready") ++done.expired;
     SLUICE_ASSIGN(const bool gone, sweep_one(id, done, deadline));
@@ -250,6 +267,14 @@ Result<FileSweep> MysqlFileStore::sweep(std::span<const int> shards, Deadline de
     }
   }
   return done;
+}
+
+Result<bool> MysqlFileStore::is_held(const std::string& id, Deadline deadline) {
+  Sql sql(
+      "SELECT 1 FROM file_batch WHERE input_file_id = ? AND (status = 'validating' OR (status IN "
+      "('in_progress', 'cancelling') AND lines_in < lines_total)) LIMIT 1");
+  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id), deadline));
+  return !rows.empty();
 }
 
 Result<bool> MysqlFileStore::sweep_one(const std::string& id, FileSweep& done, Deadline deadline) {

@@ -14,6 +14,11 @@ struct FileRules {
   std::chrono::seconds unfinished_after{24 * 3600};
   int sweep_files_max = 16;   // Looked at by one step of the sweep.
   int sweep_chunks_max = 64;  // Taken away by one step, in statements of 8.
+  // The sweep passes over files that a batch still reads, for so long.
+  std::chrono::seconds held_for{60};
+  // For whoever reads the files that batches were made of: read() also finds one that was removed or has
+  // expired.
+  bool reads_removed = false;
 };
 
 // FileStore::finish inside the caller's transaction, so that files and what tells of them appear together.
@@ -37,6 +42,10 @@ class MysqlFileStore final : public FileStore {
   Result<FileSweep> sweep(std::span<const int> shards, Deadline deadline) override;
 
  private:
+  // A batch was made of it whose lines are not all jobs yet.
+  Result<bool> is_held(const std::string& id, Deadline deadline);
+  // What read() may see.
+  Result<FileInfo> readable(const TenantId& tenant, const FileId& id, Deadline deadline);
   // Takes one due file's chunks and then its row; false: `chunks_left` did not last.
   Result<bool> sweep_one(const std::string& id, FileSweep& done, Deadline deadline);
 

@@ -23,6 +23,7 @@ using nlohmann::json;
 
 constexpr std::size_t kBodyMax = 64'000;
 constexpr int kBusyRetryS = 5;
+constexpr std::size_t kErrorsInLists = 10;
 constexpr const char* kInputPurpose = "batch";
 
 http::Response no_such_batch() {
@@ -52,7 +53,17 @@ http::Response failure(const Error& error, std::string_view conflict_code) {
 
 http::Response answer(const Result<FileBatch>& batch, std::string_view conflict_code = "conflict") {
   if (!batch) return failure(batch.error(), conflict_code);
-  return http::json_response(200, batch_to_json(*batch));
+  return http::json_response(200, batch_to_json(*batch, batch->errors.kept.size()));
+}
+
+// Clients repeat a 503 by themselves, which here might do it twice.
+http::Response outcome_unknown(const BatchId& id) {
+  http::Response response =
+      http::error_response(503, http::error_type::kUnavailable, "outcome_unknown",
+                           "It is not known whether this was done: look at the batch before you repeat it.",
+                           std::nullopt, {{"batch_id", id.value}});
+  response.headers.set("x-should-retry", "false");
+  return response;
 }
 
 }  // namespace
@@ -122,10 +133,10 @@ void BatchApi::create(const http::Request& request, const http::Responder& respo
 http::Response BatchApi::start(NewFileBatch batch) {
   batch.id = parts_.ids.make<BatchId>(shard_of_tenant(batch.tenant));
   auto made = parts_.batches.create(batch, call_deadline());
-  if (!made && made.error().code == ErrorCode::kOutcomeUnknown) {
-    made = parts_.batches.create(batch, call_deadline());
-  }
-  if (!made) return failure(made.error(), "conflict");
+  const bool unknown = !made && made.error().code == ErrorCode::kOutcomeUnknown;
+  if (unknown) made = parts_.batches.create(batch, call_deadline());
+  if (!made && (unknown || made.error().code == ErrorCode::kOutcomeUnknown)) return outcome_unknown(batch.id);
+  if (!made) return made.error().code == ErrorCode::kNotFound ? no_such_file() : store_failure(made.error());
   SLUICE_FAILPOINT("producer.after_batch_commit");
   parts_.log.info("batch_created", {{"batch_id", batch.id.value},
                                     {"tenant", batch.tenant.value},
@@ -142,7 +153,7 @@ http::Response BatchApi::list(const http::Request& request) {
   const bool more = found->size() > static_cast<std::size_t>(page->limit);
   if (more) found->resize(static_cast<std::size_t>(page->limit));
   json data = json::array();
-  for (const FileBatch& batch : *found) data.push_back(batch_to_json(batch));
+  for (const FileBatch& batch : *found) data.push_back(batch_to_json(batch, kErrorsInLists));
   const auto id = [](const FileBatch& batch) { return json(batch.asked.id.value); };
   return http::json_response(200, {{"object", "list"},
                                    {"data", std::move(data)},
@@ -177,6 +188,7 @@ http::Response BatchApi::set_paused(const http::Request& request, bool paused) {
   const auto id = batch_id_of(request);
   if (!id) return no_such_batch();
   const auto batch = parts_.batches.set_paused(tenant_of(request), *id, paused, call_deadline());
+  if (batch) parts_.on_work();
   if (batch && !paused) parts_.on_runnable();
   return answer(batch, "batch_not_running");
 }
@@ -185,6 +197,7 @@ http::Response BatchApi::retry(const http::Request& request) {
   const auto id = batch_id_of(request);
   if (!id) return no_such_batch();
   const auto batch = parts_.batches.retry(tenant_of(request), *id, call_deadline());
+  if (!batch && batch.error().code == ErrorCode::kOutcomeUnknown) return outcome_unknown(*id);
   if (batch) parts_.on_work();
   return answer(batch, "batch_not_retryable");
 }
@@ -216,16 +229,17 @@ http::Response BatchApi::lines(const http::Request& request, LineKind kind) {
     const int wanted = std::min(left, kTogether);
     const auto ended = parts_.batches.ended_lines(*id, kind, after, wanted, call_deadline());
     if (!ended) return store_failure(ended.error());
-    all = static_cast<int>(ended->size()) < wanted;
-    for (const EndedLine& line : *ended) {
-      if (response.body.size() >= config_.answer_bytes_max) {
-        all = false;
-        break;
-      }
+    bool full = false;
+    for (const EndedLine& line : ended->lines) {
+      full = response.body.size() >= config_.answer_bytes_max;
+      if (full) break;
       response.body += openai::batch_line(line.custom_id, line.job, line.request_json);
       after = line.seq;
       --left;
     }
+    if (full) break;
+    all = ended->all;
+    after = ended->looked_to;
   }
   response.headers.set("X-Next-After", std::to_string(after));
   response.headers.set("X-Complete", all && is_final(batch->status) ? "true" : "false");

@@ -46,7 +46,8 @@ class BatchApi {
 
   // The routes refer to this object.
   void add_routes(http::Router& router);
-  // After the server. May be called twice.
+  // Before the server, which waits for its open answers: dry runs end with one that says so. May be called
+  // twice.
   void stop() { dry_runs_.stop(); }
 
  private:

@@ -1,6 +1,8 @@
 #include "producer/batches/batch_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "producer/api/answers.h"
 
@@ -24,25 +26,26 @@ json metadata_of(const std::string& text) {
 
 }  // namespace
 
-json batch_errors_json(const BatchErrors& errors) {
+json batch_errors_json(const BatchErrors& errors, std::size_t errors_max) {
   json data = json::array();
-  for (const BatchError& one : errors.kept) {
+  const std::size_t told = std::min(errors.kept.size(), errors_max);
+  for (const BatchError& one : std::span(errors.kept).first(told)) {
     data.push_back({{"code", one.code},
                     {"message", one.message},
                     {"param", text_or_null(one.param)},
                     {"line", one.line == 0 ? json() : json(one.line)}});
   }
   json list = {{"object", "list"}, {"data", std::move(data)}};
-  if (errors.count > static_cast<std::int64_t>(errors.kept.size())) list["count"] = errors.count;
+  if (errors.count > static_cast<std::int64_t>(told)) list["count"] = errors.count;
   return list;
 }
 
-json batch_to_json(const FileBatch& batch) {
+json batch_to_json(const FileBatch& batch, std::size_t errors_max) {
   const NewFileBatch& asked = batch.asked;
   return {{"id", asked.id.value},
           {"object", "batch"},
           {"endpoint", asked.endpoint},
-          {"errors", batch.errors.count == 0 ? json() : batch_errors_json(batch.errors)},
+          {"errors", batch.errors.count == 0 ? json() : batch_errors_json(batch.errors, errors_max)},
           {"input_file_id", asked.input_file_id.value},
           {"completion_window", asked.window},
           {"status", batch_status_name(batch.status)},
@@ -74,7 +77,7 @@ json validation_json(const NewFileBatch& asked, const InputCheck& check) {
           {"input_file_id", asked.input_file_id.value},
           {"endpoint", asked.endpoint},
           {"completion_window", asked.window},
-          {"errors", errors.count == 0 ? json() : batch_errors_json(errors)},
+          {"errors", errors.count == 0 ? json() : batch_errors_json(errors, errors.kept.size())},
           {"error_count", errors.count},
           {"request_counts", {{"total", check.requests()}}},
           {"estimate",

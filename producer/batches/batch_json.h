@@ -10,9 +10,10 @@
 
 namespace sluice::producer {
 
-nlohmann::json batch_to_json(const FileBatch& batch);
+// With so many of its errors at most.
+nlohmann::json batch_to_json(const FileBatch& batch, std::size_t errors_max);
 // {"object": "list", "data": [{"code", "message", "param", "line"}]}, with `count` if some are left out.
-nlohmann::json batch_errors_json(const BatchErrors& errors);
+nlohmann::json batch_errors_json(const BatchErrors& errors, std::size_t errors_max);
 // What a dry run found.
 nlohmann::json validation_json(const NewFileBatch& asked, const InputCheck& check);
 

@@ -5,6 +5,7 @@
 
 #include "common/base/failpoint.h"
 #include "common/job/request.h"
+#include "common/store/file_writer.h"
 
 namespace sluice::producer {
 
@@ -36,7 +37,7 @@ void keep_only(Map& map, const std::vector<FileBatch>& due) {
 struct BatchLoop::Check {
   Check(FileStore& files, const FileBatch& batch, const ModelCatalog& models)
       : lines(files, batch.asked.tenant, batch.asked.input_file_id, kInputLineBytesMax),
-        input(batch.asked.endpoint, models) {}
+        input(batch.asked.endpoint, models, kBatchErrorsKept, true) {}
   FileLines lines;
   InputCheck input;
 };
@@ -78,6 +79,7 @@ Duration BatchLoop::run_once() {
   }
   keep_only(checks_, *checking);
   keep_only(readers_, *others);
+  keep_only(cancelled_to_, *others);
   const bool checked = turn(*checking);
   const bool moved = turn(*others);
   return checked || moved ? Duration::zero() : Duration(config_.look_every);
@@ -94,6 +96,7 @@ bool BatchLoop::turn(const std::vector<FileBatch>& due) {
     }
     checks_.erase(batch.asked.id.value);
     readers_.erase(batch.asked.id.value);
+    cancelled_to_.erase(batch.asked.id.value);
     if (moved.error().code == ErrorCode::kConflict) {  // Somebody else moved it: look at it anew.
       more = true;
       continue;
@@ -109,13 +112,13 @@ bool BatchLoop::turn(const std::vector<FileBatch>& due) {
 
 Result<bool> BatchLoop::step(const FileBatch& batch) {
   if (batch.status == BatchStatus::kValidating) return check_some(batch);
-  // A batch that is being cancelled takes in the rest of its lines, too: they are in its error file.
-  if (batch.lines_in < batch.lines_total) return insert_some(batch);
-  if (batch.status == BatchStatus::kCancelling) {
-    SLUICE_ASSIGN(const bool done, parts_.work.cancel_some(batch, config_.step_lines, call_deadline()));
-    if (done) log_.info("batch_cancelled", {{"batch_id", batch.asked.id.value}});
+  if (batch.status == BatchStatus::kCancelling) return cancel_some(batch);
+  if (batch.moved_to) {
+    SLUICE_ASSIGN(const bool done, parts_.work.move_some(batch, config_.step_lines, call_deadline()));
+    if (!batch.paused) parts_.on_lines();
     return !done;
   }
+  if (batch.lines_in < batch.lines_total) return insert_some(batch);
   if (batch.retried_to) {
     SLUICE_ASSIGN(const bool done, parts_.work.retry_some(batch, config_.step_lines, call_deadline()));
     SLUICE_FAILPOINT("batches.after_retry_step");
@@ -132,7 +135,8 @@ Result<bool> BatchLoop::check_some(const FileBatch& batch) {
   for (int lines = 0; lines < config_.step_lines && bytes < config_.step_bytes; ++lines) {
     const auto line = check->lines.next(call_deadline());
     if (!line && is_lost(line.error())) {
-      SLUICE_TRY(parts_.work.refuse(batch, {1, {file_error(line.error())}}, call_deadline()));
+      const BatchErrors errors{1, {file_error(line.error())}};
+      SLUICE_TRY(parts_.work.refuse(batch, errors, std::nullopt, call_deadline()));
       return false;
     }
     if (!line) return fail(line.error());
@@ -148,7 +152,11 @@ Result<bool> BatchLoop::end_check(const FileBatch& batch, Check& check) {
   const BatchErrors& errors = check.input.errors();
   const Log log = log_.with({{"batch_id", batch.asked.id.value}, {"tenant", batch.asked.tenant.value}});
   if (errors.count > 0) {
-    SLUICE_TRY(parts_.work.refuse(batch, errors, call_deadline()));
+    SLUICE_ASSIGN(const auto report, write_report(batch, check.input));
+    if (const Status refused = parts_.work.refuse(batch, errors, report, call_deadline()); !refused) {
+      if (report) (void)parts_.files.abandon(report->file, call_deadline());
+      return fail(refused.error());
+    }
     log.info("batch_refused", {{"errors", errors.count}, {"code", errors.kept.front().code}});
     return false;
   }
@@ -157,6 +165,36 @@ Result<bool> BatchLoop::end_check(const FileBatch& batch, Check& check) {
   log.info("batch_accepted",
            {{"lines", check.input.requests()}, {"prompt_tokens", check.input.prompt_tokens()}});
   return true;
+}
+
+Result<std::optional<WrittenFile>> BatchLoop::write_report(const FileBatch& batch, const InputCheck& input) {
+  using Report = std::optional<WrittenFile>;
+  if (input.errors().count <= static_cast<std::int64_t>(input.errors().kept.size())) return Report();
+  NewFile file;
+  file.id = parts_.ids.make<FileId>(shard_of_tenant(batch.asked.tenant));
+  file.tenant = batch.asked.tenant;
+  file.purpose = "batch_output";
+  file.filename = batch.asked.id.value + "_error.jsonl";
+  file.expires_in_s = batch.asked.output_expires_s;
+  SLUICE_ASSIGN(FileWriter writer, FileWriter::open(parts_.files, file, call_deadline()));
+  std::string_view left = input.report();
+  while (!left.empty()) {
+    const std::string_view piece = left.substr(0, kFileChunkBytesMax);
+    SLUICE_TRY(writer.write(piece, call_deadline()));
+    left.remove_prefix(piece.size());
+  }
+  SLUICE_TRY(writer.flush(call_deadline()));
+  return Report(WrittenFile{writer.file(), writer.bytes()});
+}
+
+// What runs ends first. The rest of the lines goes in, too, and ends as it does: the error file has them.
+Result<bool> BatchLoop::cancel_some(const FileBatch& batch) {
+  JobId& from = cancelled_to_[batch.asked.id.value];
+  SLUICE_ASSIGN(const bool done, parts_.work.cancel_some(batch, from, config_.step_lines, call_deadline()));
+  if (!done) return true;
+  if (batch.lines_in < batch.lines_total) return insert_some(batch);
+  log_.info("batch_cancelled", {{"batch_id", batch.asked.id.value}});
+  return false;
 }
 
 Result<bool> BatchLoop::insert_some(const FileBatch& batch) {
@@ -172,7 +210,7 @@ Result<bool> BatchLoop::insert_some(const FileBatch& batch) {
   if (!lines) return fail(lines.error());
   SLUICE_TRY(parts_.work.add_lines(batch, *lines, reader->at, call_deadline()));
   SLUICE_FAILPOINT("batches.after_lines");
-  parts_.on_lines();
+  if (batch.status != BatchStatus::kCancelling) parts_.on_lines();
   return true;
 }
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ struct BatchLoopConfig {
   std::chrono::milliseconds look_every{200};
   std::chrono::milliseconds retry_after{1'000};  // After a failure; the batch that failed waits as long.
   std::chrono::milliseconds call_timeout{10'000};
-  int checks_max = 4;  // Files that are checked in turns: each costs a few megabytes.
+  int checks_max = 8;  // Files that are checked in turns, one of a tenant: each costs a few megabytes.
   int batches_max = 8;
   // One step of a check, and of making lines into jobs.
   int step_lines = 500;
@@ -41,7 +42,7 @@ class BatchLoop {
  public:
   struct Parts {
     BatchWork& work;
-    FileStore& files;
+    FileStore& files;  // Reads files that were removed, too: FileRules::reads_removed.
     const ModelCatalog& models;
     IdMaker& ids;
     Clock& clock;
@@ -64,6 +65,9 @@ class BatchLoop {
   Result<bool> step(const FileBatch& batch);
   Result<bool> check_some(const FileBatch& batch);
   Result<bool> end_check(const FileBatch& batch, Check& check);
+  // Writes all that is wrong with the file; nothing: the batch itself can tell.
+  Result<std::optional<WrittenFile>> write_report(const FileBatch& batch, const InputCheck& input);
+  Result<bool> cancel_some(const FileBatch& batch);
   Result<bool> insert_some(const FileBatch& batch);
   Result<std::vector<NewLine>> read_lines(const FileBatch& batch, Reader& reader);
   NewLine make_line(const FileBatch& batch, std::int64_t line_no, std::string_view text);
@@ -76,6 +80,7 @@ class BatchLoop {
   const LoopMetrics metrics_;
   std::map<std::string, std::unique_ptr<Check>> checks_;    // By batch.
   std::map<std::string, std::unique_ptr<Reader>> readers_;  // By batch.
+  std::map<std::string, JobId> cancelled_to_;               // By batch; lost ones only cost another look.
   std::atomic<bool> stopping_{false};
   Loop loop_;
 };

@@ -40,13 +40,28 @@ void DryRuns::stop() {
 }
 
 bool DryRuns::submit(const NewFileBatch& asked, const http::Responder& responder) {
-  std::function<void()> work = [this, asked, responder] { check(asked, responder); };
-  return waiting_.push(std::move(work));
+  {
+    MutexLock lock(mutex_);
+    if (of_tenants_[asked.tenant] >= config_.of_tenant_max) return false;
+    ++of_tenants_[asked.tenant];
+  }
+  std::function<void()> work = [this, asked, responder] {
+    check(asked, responder);
+    leave(asked.tenant);
+  };
+  if (waiting_.push(std::move(work))) return true;
+  leave(asked.tenant);
+  return false;
+}
+
+void DryRuns::leave(const TenantId& tenant) {
+  MutexLock lock(mutex_);
+  if (--of_tenants_[tenant] == 0) of_tenants_.erase(tenant);
 }
 
 void DryRuns::check(const NewFileBatch& asked, const http::Responder& responder) {
   FileLines lines(files_, asked.tenant, asked.input_file_id, kInputLineBytesMax);
-  InputCheck check(asked.endpoint, models_);
+  InputCheck check(asked.endpoint, models_, kDryRunErrorsKept, false);
   for (int count = 0;; ++count) {
     if (count % kLinesBetweenLooks == 0 && responder.gone()) return;
     if (stopping_) {

@@ -6,10 +6,12 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <thread>
 
 #include "common/base/bounded_queue.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/http/responder.h"
 #include "common/store/batch_store.h"
 #include "common/store/file_store.h"
@@ -18,7 +20,8 @@
 namespace sluice::producer {
 
 struct DryRunConfig {
-  std::size_t waiting_max = 16;  // More are refused.
+  std::size_t waiting_max = 16;  // More are refused,
+  int of_tenant_max = 2;         // as are more of one tenant.
   std::chrono::milliseconds call_timeout{10'000};
 };
 
@@ -27,13 +30,15 @@ class DryRuns {
   DryRuns(FileStore& files, const ModelCatalog& models, DryRunConfig config, Clock& clock);
   ~DryRuns();
 
-  // False: too many wait already. Otherwise the responder gets its answer; nothing is done for a client that
-  // has left.
+  // False: too many wait already, or of this tenant. Otherwise the responder gets its answer; nothing is done
+  // for a client that has left.
   bool submit(const NewFileBatch& asked, const http::Responder& responder);
   void stop();
 
  private:
   void check(const NewFileBatch& asked, const http::Responder& responder);
+
+  void leave(const TenantId& tenant);
 
   FileStore& files_;
   const ModelCatalog& models_;
@@ -41,6 +46,8 @@ class DryRuns {
   Clock& clock_;
   std::atomic<bool> stopping_{false};
   BoundedQueue<std::function<void()>> waiting_;
+  Mutex mutex_;
+  std::map<TenantId, int> of_tenants_ GUARDED_BY(mutex_);  // Waiting or being checked.
   std::thread thread_;
 };
 

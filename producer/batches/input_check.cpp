@@ -1,17 +1,42 @@
 #include "producer/batches/input_check.h"
 
+#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/http/body_json.h"
+#include "producer/api/answers.h"
+
 namespace sluice::producer {
+
+namespace {
+// A client's own names may stand in it.
+constexpr std::size_t kErrorTextMax = 500;
+
+void cut(std::string& text) {
+  if (text.size() > kErrorTextMax) text.resize(kErrorTextMax);
+}
+}  // namespace
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
-void InputCheck::add(BatchError error, std::int64_t line) {
+void InputCheck::add(BatchError error, std::int64_t line, const std::string& custom_id) {
   ++errors_.count;
-  if (errors_.kept.size() >= kBatchErrorsKept) return;
   error.line = line;
+  cut(error.message);
+  cut(error.param);
+  if (reports_) {
+    report_ += http::dump_json({{"custom_id", text_or_null(custom_id)},
+                                {"response", nullptr},
+                                {"error",
+                                 {{"code", error.code},
+                                  {"message", error.message},
+                                  {"param", text_or_null(error.param)},
+                                  {"line", line == 0 ? nlohmann::json() : nlohmann::json(line)}}}});
+    report_ += '\n';
+  }
+  if (errors_.kept.size() >= errors_kept_) return;
   errors_.kept.push_back(std::move(error));
 }
 
@@ -34,12 +59,12 @@ bool InputCheck::take(const FileLine& line) {
     if (!fresh) {
       add({"duplicate_custom_id", "The custom_id is also that of line " + std::to_string(first->second) + ".",
            "custom_id", 0},
-          line_no_);
+          line_no_, custom_id);
       return true;
     }
   }
   if (!parsed) {
-    add(parsed.error().error, line_no_);
+    add(parsed.error().error, line_no_, custom_id);
     return true;
   }
   prompt_tokens_ += parsed->spec.prompt_tokens;

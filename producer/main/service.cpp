@@ -74,6 +74,11 @@ std::string make_owner_name(Rng& rng) {
 }
 
 // The feed reads all the time while somebody watches: it has a connection that no request waits for.
+FileRules reading_removed(FileRules rules) {
+  rules.reads_removed = true;
+  return rules;
+}
+
 RedisConfig for_live_text(RedisConfig config) {
   config.connections_max = 1;
   return config;
@@ -111,6 +116,7 @@ class RealService final : public Service {
         fleet_(mysql_, ids_),
         keys_(mysql_, ids_),
         files_(mysql_, config_.file_rules),
+        batch_inputs_(mysql_, reading_removed(config_.file_rules)),
         batches_(mysql_),
         batch_work_(mysql_, ids_, config_.rules),
         limit_store_(mysql_, ids_),
@@ -149,7 +155,7 @@ class RealService final : public Service {
         file_sweeper_(
             files_, [this] { return shards_.owned(); }, config_.file_sweeper, clock, log_, metrics_.files,
             metrics_.loops),
-        batch_loop_({batch_work_, files_, models_, ids_, clock, [this] { return shards_.owned(); },
+        batch_loop_({batch_work_, batch_inputs_, models_, ids_, clock, [this] { return shards_.owned(); },
                      [this] { dispatcher_.wake(); }},
                     config_.batch_loop, log_, metrics_.loops),
         final_events_(
@@ -251,13 +257,13 @@ class RealService final : public Service {
     if (stopped_) return;
     stopped_ = true;
     log_.info("stopping", {{"waiters", waiters_.size()}});
-    waiters_.stop();  // Whoever waits gets the job as it is, so that the server need not wait for them.
-    feed_.stop();     // Likewise whoever reads along.
+    waiters_.stop();    // Whoever waits gets the job as it is, so that the server need not wait for them.
+    feed_.stop();       // Likewise whoever reads along.
+    batch_api_.stop();  // And whoever waits for the check of a file.
     estimator_.stop();
     http_.stop();       // Running requests still get their commits.
     coalescer_.stop();  // What waits is committed; nobody may read the answer, but the jobs are there.
     api_.stop();
-    batch_api_.stop();
     batch_loop_.stop();
     queued_meter_.stop();
     idempotency_sweeper_.stop();
@@ -348,6 +354,7 @@ class RealService final : public Service {
   MysqlFleetStore fleet_;
   MysqlKeyStore keys_;
   MysqlFileStore files_;
+  MysqlFileStore batch_inputs_;
   BatchStore batches_;
   BatchWork batch_work_;
   MysqlLimitStore limit_store_;

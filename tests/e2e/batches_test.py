@@ -164,6 +164,12 @@ class Batches(unittest.TestCase):
         self.assertEqual(batch["request_counts"], {"total": 0, "completed": 0, "failed": 0})
         self.assertEqual(self.call("GET", f"/v1/jobs?batch_id={batch['id']}").body["data"], [])
         self.call("POST", f"/v1/batches/{batch['id']}/retry", status=409)
+        # More than the batch itself can tell: the error file has them all.
+        many = self.wait(self.create(["{no json"] * 150))
+        self.assertEqual((len(many["errors"]["data"]), many["errors"]["count"]), (100, 150))
+        self.assertEqual([one["error"]["line"] for one in self.content(many["error_file_id"])], list(range(1, 151)))
+        listed = next(one for one in self.call("GET", "/v1/batches").body["data"] if one["id"] == many["id"])
+        self.assertEqual((len(listed["errors"]["data"]), listed["errors"]["count"]), (10, 150))
         empty = self.wait(self.create([" ", ""]))
         self.assertEqual((empty["status"], empty["errors"]["data"][0]["code"]), ("failed", "empty_file"))
 
@@ -239,10 +245,14 @@ class Batches(unittest.TestCase):
         batch = self.call("POST", "/v1/batches", {"input_file_id": file_id, "endpoint": ENDPOINT}).body
         self.assertTrue(self.call("POST", f"/v1/batches/{batch['id']}/pause").body["paused"])
         self.wait(batch, lambda b: b["status"] == "in_progress")
+        # What was started before goes on; from then on nothing is.
+        running = f"SELECT COUNT(*) FROM job WHERE batch_id = '{batch['id']}' AND state = 'running'"
+        self.wait(batch, lambda _: self.stack.sql(running) == [["0"]])
+        before = self.get(batch)["request_counts"]
         # Another batch, begun later, passes it.
         other = self.wait(self.create([line("other")]))
         self.assertEqual(other["status"], "completed")
-        before = self.get(batch)["request_counts"]
+        self.assertEqual(self.get(batch)["request_counts"], before)
         self.assertLess(before["completed"], 50)
         self.assertFalse(self.call("POST", f"/v1/batches/{batch['id']}/resume").body["paused"])
         self.assertEqual(self.wait(batch)["request_counts"]["completed"], 50)

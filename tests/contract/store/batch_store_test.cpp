@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "common/store/batch_closing.h"
 #include "common/store/batch_work.h"
 #include "common/store/file_writer.h"
@@ -37,12 +39,12 @@ class BatchTest : public testing::StoreContract<testing::MysqlWorld> {
   }
   static testing::MysqlDatabase& database() { return *testing::MysqlDatabase::instance(); }
 
-  FileBatch create(std::int64_t window_s = 3'600, const TenantId& tenant = kTenant) {
+  FileBatch create(std::int64_t window_s = 3'600, const TenantId& tenant = kTenant, FileId input = {}) {
     NewFileBatch asked;
     asked.id = ids_.make<BatchId>(shard_of_tenant(tenant));
     asked.tenant = tenant;
     asked.endpoint = "/v1/chat/completions";
-    asked.input_file_id = ids_.make<FileId>(shard_of_tenant(tenant));
+    asked.input_file_id = input.empty() ? ids_.make<FileId>(shard_of_tenant(tenant)) : input;
     asked.window = "1h";
     asked.window_s = window_s;
     asked.metadata_json = R"({"team":"ü"})";
@@ -92,7 +94,7 @@ class BatchTest : public testing::StoreContract<testing::MysqlWorld> {
   std::vector<std::string> ended(const FileBatch& batch, LineKind kind = LineKind::kAll) {
     std::vector<std::string> out;
     const auto lines = batches_->ended_lines(batch.asked.id, kind, 0, 100, soon());
-    for (const EndedLine& line : *lines) {
+    for (const EndedLine& line : lines->lines) {
       out.push_back(std::to_string(line.seq) + " " + line.custom_id + " " +
                     std::string(job_state_name(line.job.state)));
     }
@@ -210,7 +212,8 @@ TEST_F(BatchTest, ARefusedFileRunsNothingAndSaysWhy) {
   const FileBatch batch = create();
   EXPECT_THAT(*work_->due(all_shards(), true, 10, soon()), SizeIs(1));
   EXPECT_THAT(*work_->due(all_shards(), false, 10, soon()), IsEmpty());
-  ASSERT_TRUE(work_->refuse(batch, {7, {{"invalid_json_line", "no JSON \xff", "", 3}}}, soon()).has_value());
+  ASSERT_TRUE(work_->refuse(batch, {7, {{"invalid_json_line", "no JSON \xff", "", 3}}}, std::nullopt, soon())
+                  .has_value());
   const FileBatch now = get(batch);
   EXPECT_EQ(now.status, BatchStatus::kFailed);
   EXPECT_EQ(now.errors.count, 7);
@@ -225,7 +228,13 @@ TEST_F(BatchTest, ALineThatIsNoLongerGoodEndsAsItGoesIn) {
   accept(batch, 1);
   NewLine line = new_line(batch, 1);
   line.refused = JobError{"model_not_found", "gone", "invalid_request_error", "body.model"};
+  line.job.request_json = "{}";
   ASSERT_TRUE(work_->add_lines(get(batch), std::span(&line, 1), {2, 100}, soon()).has_value());
+  EXPECT_THAT(ended(batch), ElementsAre("1 request-1 failed"));
+  EXPECT_EQ(close(), BatchStatus::kCompleted);
+  // Nothing is kept that could run again.
+  ASSERT_TRUE(batches_->retry(kTenant, batch.asked.id, soon()).has_value());
+  EXPECT_EQ(work_->retry_some(get(batch), 10, soon()), true);
   EXPECT_THAT(ended(batch), ElementsAre("1 request-1 failed"));
   EXPECT_EQ(close(), BatchStatus::kCompleted);
 }
@@ -241,10 +250,17 @@ TEST_F(BatchTest, CancellingReachesLinesThatAreNoJobsYet) {
     ASSERT_TRUE(cancelled.has_value());
     EXPECT_EQ(cancelled->status, BatchStatus::kCancelling);
   }
-  add(batch, 3, 4);
-  EXPECT_EQ(work_->cancel_some(get(batch), 2, soon()), false);
-  EXPECT_EQ(work_->cancel_some(get(batch), 2, soon()), false);
-  EXPECT_EQ(work_->cancel_some(get(batch), 2, soon()), true);
+  // These need not wait for anybody to cancel them.
+  for (const JobId& id : add(batch, 3, 4)) EXPECT_EQ(read(id).state, JobState::kCancelled);
+  JobId from;
+  EXPECT_EQ(work_->cancel_some(get(batch), from, 2, soon()), false);
+  EXPECT_EQ(from, jobs[1]);
+  // A closer that is at work already keeps its claim.
+  const auto closer = claim_closing();
+  ASSERT_TRUE(closer.has_value());
+  EXPECT_EQ(work_->cancel_some(get(batch), from, 2, soon()), true);
+  EXPECT_FALSE(claim_closing().has_value());
+  ASSERT_TRUE(closing_->release(*closer, soon()).has_value());
   EXPECT_EQ(close(), BatchStatus::kCancelled);
   const FileBatch now = get(batch);
   EXPECT_EQ(now.lines_total, 4);
@@ -259,8 +275,10 @@ TEST_F(BatchTest, ABatchThatIsCancelledBeforeItsFileWasCheckedHasNoLines) {
   const FileBatch batch = create();
   ASSERT_TRUE(batches_->cancel(kTenant, batch.asked.id, soon()).has_value());
   EXPECT_EQ(work_->accept(batch.asked.id, 4, soon()).error().code, ErrorCode::kConflict);
-  EXPECT_EQ(work_->refuse(batch, {1, {{"x", "x", "", 1}}}, soon()).error().code, ErrorCode::kConflict);
-  EXPECT_EQ(work_->cancel_some(get(batch), 10, soon()), true);
+  EXPECT_EQ(work_->refuse(batch, {1, {{"x", "x", "", 1}}}, std::nullopt, soon()).error().code,
+            ErrorCode::kConflict);
+  JobId from;
+  EXPECT_EQ(work_->cancel_some(get(batch), from, 10, soon()), true);
   EXPECT_EQ(get(batch).status, BatchStatus::kCancelled);
   EXPECT_THAT(batch_events(batch), ElementsAre("batch.cancelled"));
 }
@@ -377,6 +395,27 @@ TEST_F(BatchTest, OfAPausedBatchNothingIsStarted) {
   EXPECT_EQ(batches_->set_paused(kTenant, batch.asked.id, true, soon()).error().code, ErrorCode::kConflict);
 }
 
+TEST_F(BatchTest, LinesOfAPausedBatchAreNotEvenLookedAt) {
+  const FileBatch batch = create();
+  accept(batch, 4);
+  add(batch, 1, 3);
+  ASSERT_TRUE(batches_->set_paused(kTenant, batch.asked.id, true, soon()).has_value());
+  EXPECT_EQ(work_->move_some(get(batch), 2, soon()), false);
+  add(batch, 4, 4);
+  EXPECT_THAT(*work_->due(all_shards(), false, 10, soon()), SizeIs(1));  // It is not through yet.
+  const FileBatch stale = get(batch);
+  EXPECT_EQ(work_->move_some(stale, 2, soon()), false);
+  EXPECT_EQ(work_->move_some(stale, 2, soon()).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(work_->move_some(get(batch), 2, soon()), true);
+  EXPECT_THAT(*work_->due(all_shards(), false, 10, soon()), IsEmpty());
+  // Not because the batch is paused: nothing is due.
+  database().execute("UPDATE file_batch SET paused_at = NULL WHERE id = '" + batch.asked.id.value + "'");
+  EXPECT_THAT(due(Priority::kLow), IsEmpty());
+  ASSERT_TRUE(batches_->set_paused(kTenant, batch.asked.id, false, soon()).has_value());
+  EXPECT_EQ(work_->move_some(get(batch), 10, soon()), true);
+  EXPECT_THAT(due(Priority::kLow), SizeIs(4));
+}
+
 TEST_F(BatchTest, AFileThatIsLostLeavesTheLinesThatAreIn) {
   const FileBatch batch = create();
   accept(batch, 5);
@@ -385,6 +424,84 @@ TEST_F(BatchTest, AFileThatIsLostLeavesTheLinesThatAreIn) {
   EXPECT_EQ(close(), BatchStatus::kFailed);
   EXPECT_EQ(get(batch).lines_total, 1);
   EXPECT_EQ(get(batch).errors.count, 1);
+}
+
+TEST_F(BatchTest, AFileIsKeptUntilAllItsLinesAreIn) {
+  FileRules rules;
+  rules.held_for = seconds(0);
+  MysqlFileStore sweeping(database().pool(), rules);
+  rules.reads_removed = true;
+  MysqlFileStore inputs(database().pool(), rules);
+  const FileId input = write(ids_.make<FileId>(shard_of_tenant(kTenant))).file.id;
+  ASSERT_TRUE(files_->finish({input, kTenant, "batch", "in.jsonl", std::nullopt}, 3, soon()).has_value());
+  const FileBatch batch = create(3'600, kTenant, input);
+  ASSERT_TRUE(files_->remove(kTenant, input, soon()).has_value());
+  const auto readable = [&] {
+    EXPECT_TRUE(sweeping.sweep(all_shards(), soon()).has_value());
+    return inputs.read(kTenant, input, 0, 10, soon()) == "{}\n";
+  };
+  EXPECT_TRUE(readable());
+  accept(batch, 2);
+  add(batch, 1, 1);
+  EXPECT_TRUE(readable());
+  EXPECT_EQ(files_->read(kTenant, input, 0, 10, soon()).error().code, ErrorCode::kNotFound);
+  // Nobody can begin another batch with it.
+  NewFileBatch second = batch.asked;
+  second.id = ids_.make<BatchId>(shard_of_tenant(kTenant));
+  EXPECT_EQ(batches_->create(second, soon()).error().code, ErrorCode::kNotFound);
+  add(batch, 2, 2);
+  EXPECT_FALSE(readable());
+}
+
+TEST_F(BatchTest, PagesOfLinesAreBoundedInBytesAndSayHowFarTheyLooked) {
+  const FileBatch batch = create();
+  accept(batch, 3);
+  const auto jobs = add(batch, 1, 3);
+  for (const JobId& id : jobs) run(id);
+  const auto page = [&](LineKind kind, std::int64_t after, int limit, std::int64_t bytes) {
+    const auto found = batches_->ended_lines(batch.asked.id, kind, after, limit, soon(), bytes);
+    return std::tuple(found->lines.size(), found->looked_to, found->all);
+  };
+  EXPECT_EQ(page(LineKind::kAll, 0, 10, 1'000'000), std::tuple(3U, 3, true));
+  EXPECT_EQ(page(LineKind::kAll, 0, 10, 1), std::tuple(1U, 1, false));
+  EXPECT_EQ(page(LineKind::kAll, 2, 10, 1), std::tuple(1U, 3, true));
+  EXPECT_EQ(page(LineKind::kAll, 0, 2, 1'000'000), std::tuple(2U, 2, false));
+  // Nothing to tell, and the next question need not look at these again.
+  EXPECT_EQ(page(LineKind::kOthers, 0, 10, 1'000'000), std::tuple(0U, 3, true));
+}
+
+TEST_F(BatchTest, ALineWithoutItsRowHoldsUpNobody) {
+  const FileBatch batch = create();
+  accept(batch, 2);
+  const auto jobs = add(batch, 1, 2);
+  database().execute("DELETE FROM batch_line WHERE job_id = '" + jobs[0].value + "'");
+  run(jobs[0]);
+  run(jobs[1]);
+  EXPECT_EQ(read(jobs[0]).state, JobState::kSucceeded);
+  EXPECT_THAT(ended(batch), ElementsAre("2 request-2 succeeded"));
+}
+
+TEST_F(BatchTest, OneFileOfEachTenantIsCheckedAtATime) {
+  const FileBatch first = create();
+  const FileBatch second = create();
+  const FileBatch other = create(60, TenantId{"other"});
+  const auto due = [this] {
+    std::vector<BatchId> ids;
+    const auto found = work_->due(all_shards(), true, 10, soon());
+    for (const FileBatch& batch : *found) ids.push_back(batch.asked.id);
+    return ids;
+  };
+  EXPECT_THAT(due(), UnorderedElementsAre(first.asked.id, other.asked.id));
+  accept(first, 1);
+  EXPECT_THAT(due(), UnorderedElementsAre(second.asked.id, other.asked.id));
+}
+
+TEST_F(BatchTest, TheReportOfARefusedFileAppearsWithItsRefusal) {
+  const FileBatch batch = create();
+  const WrittenFile report = write(ids_.make<FileId>(shard_of_tenant(kTenant)));
+  ASSERT_TRUE(work_->refuse(batch, {2, {{"x", "x", "", 1}}}, report, soon()).has_value());
+  EXPECT_EQ(get(batch).error_file_id, report.file.id);
+  EXPECT_TRUE(files_->get(kTenant, report.file.id, soon()).has_value());
 }
 
 TEST_F(BatchTest, TenantsSeeTheirOwnBatchesFromNewToOld) {

@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "producer/batches/batch_request.h"
 #include "producer/batches/input_check.h"
@@ -72,6 +74,12 @@ TEST(InputLine, SaysWhatIsWrongWithIt) {
   line["body"]["stream"] = true;
   EXPECT_EQ(code_of(line), "invalid_value body.stream");
   line = good_line();
+  line["body"]["priority"] = "high";
+  EXPECT_EQ(code_of(line), "invalid_value body.priority");
+  line = good_line();
+  line["body"]["cache"] = false;
+  EXPECT_EQ(code_of(line), "invalid_value body.cache");
+  line = good_line();
   line["body"].erase("messages");
   EXPECT_EQ(code_of(line), "missing_field body.messages");
 }
@@ -84,7 +92,7 @@ FileLine text_line(std::string text) {
 
 TEST(InputCheck, ReportsEveryBadLineWithItsNumber) {
   const ModelCatalog models = echo();
-  InputCheck check(kChat, models);
+  InputCheck check(kChat, models, kBatchErrorsKept, true);
   FileLine long_line;
   long_line.too_long = true;
   for (const FileLine& line :
@@ -102,21 +110,30 @@ TEST(InputCheck, ReportsEveryBadLineWithItsNumber) {
   }
   EXPECT_THAT(told, ElementsAre("3 invalid_json_line", "5 line_too_long", "6 duplicate_custom_id"));
   EXPECT_THAT(check.errors().kept.back().message, HasSubstr("line 1"));
+  std::istringstream report(check.report());
+  std::vector<std::string> reported;
+  for (std::string line; std::getline(report, line);) {
+    const json one = json::parse(line);
+    EXPECT_TRUE(one["response"].is_null());
+    reported.push_back(one["custom_id"].dump() + " " + one["error"]["line"].dump());
+  }
+  EXPECT_THAT(reported, ElementsAre("null 3", "null 5", "\"a\" 6"));
 }
 
 TEST(InputCheck, CountsErrorsThatItNoLongerKeepsAndStopsAtTooManyLines) {
   const ModelCatalog models = echo();
-  InputCheck check(kChat, models);
+  InputCheck check(kChat, models, kBatchErrorsKept, true);
   const FileLine bad = text_line("x");
   for (std::int64_t i = 0; i < kBatchLinesMax; ++i) ASSERT_TRUE(check.take(bad));
   EXPECT_FALSE(check.take(bad));
   EXPECT_EQ(check.errors().count, kBatchLinesMax + 1);
   EXPECT_EQ(check.errors().kept.size(), kBatchErrorsKept);
+  EXPECT_EQ(std::count(check.report().begin(), check.report().end(), '\n'), kBatchLinesMax + 1);
 }
 
 TEST(InputCheck, AFileWithoutRequestsIsAnError) {
   const ModelCatalog models = echo();
-  InputCheck check(kChat, models);
+  InputCheck check(kChat, models, kBatchErrorsKept, true);
   EXPECT_TRUE(check.take(text_line("")));
   EXPECT_EQ(check.errors().count, 0);
   check.finish();

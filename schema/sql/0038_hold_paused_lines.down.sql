@@ -1,0 +1,1 @@
+ALTER TABLE file_batch DROP COLUMN moved_to;
