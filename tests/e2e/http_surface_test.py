@@ -16,8 +16,10 @@ DESCRIPTION = json.loads((REPOSITORY / "schema" / "openapi.json").read_text(enco
 METHODS = ("get", "post", "put", "patch", "delete")
 BOUNDARY = "b0undary"
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "Hi"}]}}
-# Operations whose successes are looked at in an order of their own, before all others: they make what the others need.
-MAKE = ("uploadFile", "createBatch", "createWebhookEndpoint", "createKey", "setPause", "redriveDeadLetters")
+# Operations whose successes are looked at in an order of their own, before all others: they make what the others need, or
+# need a worker that takes jobs, which drainWorker ends.
+MAKE = ("createChatCompletion", "createCompletion", "createResponse", "uploadFile", "createBatch", "createWebhookEndpoint",
+        "createKey", "setPause", "redriveDeadLetters")
 # And these at the end, since they end what the others need.
 END = ("retryBatch", "cancelBatch", "deleteFile", "deleteWebhookEndpoint", "revokeKey", "endPause", "replayDeadLetter",
        "cancelOperation", "undrainWorker")
