@@ -155,8 +155,13 @@ Result<std::vector<DueTask>> MysqlJobStore::due_tasks(const std::string& model, 
   for (const TenantId& tenant : tenants) {
     for (const int rank : {kRankRestart, kRankNew}) {
       sql.text(&tenant == tenants.data() && rank == kRankRestart ? "(" : " UNION ALL (").text(kSelectDue);
-      sql.text("AND tenant_id = ? AND publish_due <= UTC_TIMESTAMP(6) ORDER BY publish_due LIMIT ?)");
-      sql.bind(model).bind(static_cast<int>(priority)).bind(rank).bind(tenant.value).bind(limit);
+      sql.text("AND tenant_id = ? AND publish_due <= UTC_TIMESTAMP(6) ");
+      // Of no row: asked once, and then none is read.
+      sql.text("AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'model' AND name = ?) ");
+      sql.text("AND NOT EXISTS (SELECT 1 FROM pause WHERE kind = 'tenant' AND name = ?) ");
+      sql.text("ORDER BY publish_due LIMIT ?)");
+      sql.bind(model).bind(static_cast<int>(priority)).bind(rank).bind(tenant.value);
+      sql.bind(model).bind(tenant.value).bind(limit);
     }
   }
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));

@@ -40,8 +40,14 @@ TYPED_TEST_SUITE(FleetContract, Worlds);
 
 TYPED_TEST(FleetContract, NothingOfAPausedModelIsPublishedOrStarted) {
   const JobId id = this->submit();
+  const std::vector<TenantId> tenants = {kTenant};
+  const auto due_of_tenants = [&] {
+    return *this->jobs().due_tasks("sluice-tiny", Priority::kNormal, tenants, 10, this->soon());
+  };
+  ASSERT_THAT(due_of_tenants(), SizeIs(1));
   this->pause(PauseKind::kModel, "sluice-tiny");
   EXPECT_THAT(this->due(), IsEmpty());
+  EXPECT_THAT(due_of_tenants(), IsEmpty()) << "not even by whoever found the tenant before";
   EXPECT_THAT(this->claim(id), IsEmpty()) << "not even with a message that is at the broker already";
   EXPECT_EQ(this->read(id).state, JobState::kQueued);
   ASSERT_TRUE(this->fleet().resume(PauseKind::kModel, "sluice-tiny", kActor, this->soon()).has_value());
@@ -72,6 +78,9 @@ TYPED_TEST(FleetContract, APausedTenantHoldsBackItsOwnJobsOnly) {
   const auto due = this->due();
   ASSERT_THAT(due, SizeIs(1));
   EXPECT_EQ(due[0].ref.id, free);
+  const std::vector<TenantId> tenants = {kTenant, other.job.tenant};
+  EXPECT_THAT(*this->jobs().due_tasks("sluice-tiny", Priority::kNormal, tenants, 10, this->soon()),
+              SizeIs(1));
   EXPECT_THAT(this->claim(held), IsEmpty());
   EXPECT_THAT(this->claim(free), SizeIs(1));
 }

@@ -27,6 +27,7 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.api.job_reads.with({"redis"});
   m.api.key_checks.with({"hit"});
   m.api.queued.with({"m", "high"});
+  m.api.repeated.with({"key"});
   m.guard.checks.with({"requests", "allowed", "redis"});
   m.dispatch.published.with({"fresh", "high"});
   m.dispatch.failed.with({"x"});
