@@ -56,7 +56,7 @@ TEST_F(ProducerJobs, ABatchOfTenThousandIsAcceptedWholeAndListed) {
   EXPECT_EQ(seen.size(), 300U);
   EXPECT_EQ(*seen.rbegin(), accepted.json["data"].back()["id"]);  // Newest first.
   // Only a few batches' worth is at the broker; the rest waits in the database.
-  EXPECT_TRUE(eventually([&] { return ready() == 512; }));
+  EXPECT_TRUE(eventually([&] { return ready() == DispatcherConfig{}.depth_min; }));
 }
 
 TEST_F(ProducerJobs, TooMuchIs413AndLeavesNothingBehind) {

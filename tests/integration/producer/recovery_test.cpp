@@ -21,7 +21,7 @@ TEST_F(ProducerRecovery, PurgedQueuesHeal) {
   auto service = make_service();
   ASSERT_EQ(client(*service).post("/v1/jobs", prompts(600)).status, 202);
   ASSERT_EQ(client(*service).post("/v1/jobs", prompts(50, "high")).status, 202);
-  EXPECT_TRUE(eventually([&] { return ready() == 512 && ready(Priority::kHigh) == 50; }));
+  EXPECT_TRUE(eventually([&] { return ready() == DispatcherConfig{}.depth_min && ready(Priority::kHigh) == 50; }));
   purge_all();
   start_worker();
   expect_all_done(650);
