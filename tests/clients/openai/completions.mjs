@@ -1,0 +1,77 @@
+// Chat completions, completions and responses: plain, in the background, refused, failed, and repeated by the client itself.
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+
+const model = "echo";
+const messages = [{ role: "user", content: "say this" }];
+
+export const cases = {
+  async "chat.a completion is answered and can be fetched again"({ client }) {
+    const { data, response } = await client.chat.completions.create({ model, messages }).withResponse();
+    assert.deepEqual([data.object, data.model, data.choices[0].finish_reason], ["chat.completion", model, "stop"]);
+    assert.deepEqual([data.choices[0].message.role, data.choices[0].message.content], ["assistant", "say this"]);
+    assert.equal(data.usage.total_tokens, data.usage.prompt_tokens + data.usage.completion_tokens);
+    assert.match(response.headers.get("x-sluice-job"), /^job_/);
+    assert.equal(data.id.slice("chatcmpl-".length), response.headers.get("x-sluice-job").slice("job_".length));
+    const again = await client.chat.completions.retrieve(data.id);
+    assert.deepEqual(again.choices, data.choices);
+  },
+
+  async "chat.what is wrong is named, what fails is said"({ client, sdk }) {
+    await assert.rejects(client.chat.completions.create({ model, messages, temperature: 9 }), (error) => {
+      assert.ok(error instanceof sdk.OpenAI.BadRequestError, String(error));
+      return error.param === "temperature";
+    });
+    await assert.rejects(client.chat.completions.create({ model: "none", messages }), (error) => {
+      assert.ok(error instanceof sdk.OpenAI.NotFoundError, String(error));
+      return error.code === "model_not_found";
+    });
+    await assert.rejects(client.chat.completions.create({ model, messages, fault: "permanent" }), (error) => {
+      return error instanceof sdk.OpenAI.APIError && error.status >= 400;
+    });
+  },
+
+  async "completions.a completion is answered"({ client }) {
+    const data = await client.completions.create({ model, prompt: "say this" });
+    assert.deepEqual([data.object, data.choices[0].text], ["text_completion", "say this"]);
+  },
+
+  async "responses.one is answered, and one in the background is fetched"({ client }) {
+    const plain = await client.responses.create({ model, input: "say this" });
+    assert.deepEqual([plain.object, plain.status, plain.output_text], ["response", "completed", "say this"]);
+    let later = await client.responses.create({ model, input: "say that", background: true });
+    assert.ok(["queued", "in_progress", "completed"].includes(later.status), later.status);
+    for (const deadline = Date.now() + 60_000; later.status !== "completed"; later = await client.responses.retrieve(later.id)) {
+      assert.ok(Date.now() < deadline, later.status);
+      await pause(50);
+    }
+    assert.equal(later.output_text, "say that");
+  },
+
+  async "responses.one in the background is cancelled"({ client }) {
+    const slow = await client.responses.create({ model, input: "x", background: true, fault: "slow", fault_ms: 600_000 });
+    const cancelled = await client.responses.cancel(slow.id);
+    assert.equal(cancelled.status, "cancelled");
+    assert.equal((await client.responses.retrieve(slow.id)).status, "cancelled");
+  },
+
+  async "retries.a client that repeats by itself gets the job that it made first"({ connect }) {
+    const jobs = [];
+    const client = connect(process.env.SLUICE_API_KEY, {
+      maxRetries: 2,
+      // The first answer is lost on its way.
+      fetch: async (url, options) => {
+        const answer = await fetch(url, options);
+        jobs.push(answer.headers.get("x-sluice-job"));
+        if (jobs.length > 1) return answer;
+        await answer.arrayBuffer();
+        throw new TypeError("fetch failed");
+      },
+    });
+    const mark = `once ${Math.random()}`;
+    const data = await client.chat.completions.create({ model, messages: [{ role: "user", content: mark }] });
+    assert.equal(data.choices[0].message.content, mark);
+    assert.equal(jobs.length, 2);
+    assert.equal(jobs[0], jobs[1]);
+  },
+};
