@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "common/store/batch_rows.h"
+#include "common/store/idempotency_rows.h"
 
 namespace sluice {
 
@@ -58,10 +59,14 @@ std::optional<std::string_view> null_if_empty(const std::string& text) {
 
 }  // namespace
 
-Result<FileBatch> BatchStore::create(const NewFileBatch& asked, Deadline deadline) {
+Result<FileBatch> BatchStore::create(const NewFileBatch& asked, const std::optional<IdempotencyClaim>& claim,
+                                     Deadline deadline) {
+  std::vector<store::ClaimRow> claims;
+  if (claim) claims.push_back({asked.tenant, *claim, asked.id.value});
   auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<FileBatch> {
-    SLUICE_TRY(hold_input(db, asked, deadline));
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    SLUICE_TRY(store::insert_claims(db, now, claims, deadline));
+    SLUICE_TRY(hold_input(db, asked, deadline));
     const int shard = shard_of_id(asked.id.value).value_or(0);
     Sql insert(
         "INSERT INTO file_batch (id, shard, tenant_id, endpoint, input_file_id, completion_window, window_s, "
@@ -80,7 +85,9 @@ Result<FileBatch> BatchStore::create(const NewFileBatch& asked, Deadline deadlin
     return read_written(db, asked.id, deadline);
   });
   // The id tells the repetition of a commit whose answer was lost.
-  if (!done && done.error().code == ErrorCode::kConflict) return get(asked.tenant, asked.id, deadline);
+  const bool there = !done && done.error().code == ErrorCode::kConflict &&
+                     duplicate_key(done.error()) != store::kIdempotencyOnce;
+  if (there) return get(asked.tenant, asked.id, deadline);
   return done;
 }
 

@@ -18,6 +18,7 @@
 #include "common/ids/ids.h"
 #include "common/job/job.h"
 #include "common/mysql/mysql.h"
+#include "common/store/idempotency_store.h"
 
 namespace sluice {
 
@@ -128,7 +129,9 @@ class BatchStore {
 
   // The same id again answers what is there. From then on its input file can be read until all its lines are
   // jobs, even if it is removed or expires. kNotFound: the file is gone.
-  Result<FileBatch> create(const NewFileBatch& asked, Deadline deadline);
+  // With `claim` it is known by the request that made it, too; kConflict: another request had its key.
+  Result<FileBatch> create(const NewFileBatch& asked, const std::optional<IdempotencyClaim>& claim,
+                           Deadline deadline);
   Result<FileBatch> get(const TenantId& tenant, const BatchId& id, Deadline deadline);
   // From new to old, those older than `after` (empty: all).
   Result<std::vector<FileBatch>> list(const TenantId& tenant, const BatchId& after, int limit,

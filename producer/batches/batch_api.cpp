@@ -124,17 +124,35 @@ void BatchApi::create(const http::Request& request, const http::Responder& respo
     return;
   }
   if (!parsed->validate_only) {
-    responder.send(start(std::move(batch)));
+    responder.send(start(request, std::move(batch)));
   } else if (!dry_runs_.submit(batch, responder)) {
     responder.send(http::busy_response(503, "overloaded", "Too many files wait to be checked.", kBusyRetryS));
   }
 }
 
-http::Response BatchApi::start(NewFileBatch batch) {
+http::Response BatchApi::made_before(const TenantId& tenant, const IdempotencyRecord& record) {
+  return answer(parts_.batches.get(tenant, BatchId{record.resource_id}, call_deadline()));
+}
+
+http::Response BatchApi::start(const http::Request& request, NewFileBatch batch) {
+  const json body = http::parse_json(request.body).value_or(nullptr);
+  const auto look = [&] {
+    return parts_.claims.look(request, batch.tenant, "/v1/batches", body, call_deadline());
+  };
+  auto looked = look();
+  if (!looked) return std::move(looked.error());
+  if (looked->existing) return made_before(batch.tenant, *looked->existing);
   batch.id = parts_.ids.make<BatchId>(shard_of_tenant(batch.tenant));
-  auto made = parts_.batches.create(batch, call_deadline());
+  auto made = parts_.batches.create(batch, looked->claim, call_deadline());
   const bool unknown = !made && made.error().code == ErrorCode::kOutcomeUnknown;
-  if (unknown) made = parts_.batches.create(batch, call_deadline());
+  if (unknown) made = parts_.batches.create(batch, looked->claim, call_deadline());
+  if (!made && made.error().code == ErrorCode::kConflict && looked->claim) {
+    // The same key came at the same time, and was faster.
+    auto again = look();
+    if (!again) return std::move(again.error());
+    if (again->existing) return made_before(batch.tenant, *again->existing);
+    return std::move(parts_.claims.settle(*looked->claim, std::nullopt).error());
+  }
   if (!made && (unknown || made.error().code == ErrorCode::kOutcomeUnknown)) return outcome_unknown(batch.id);
   if (!made) return made.error().code == ErrorCode::kNotFound ? no_such_file() : store_failure(made.error());
   SLUICE_FAILPOINT("producer.after_batch_commit");

@@ -15,6 +15,7 @@
 #include "common/store/file_store.h"
 #include "producer/api/authenticator.h"
 #include "producer/api/models.h"
+#include "producer/api/request_claims.h"
 #include "producer/batches/dry_run.h"
 
 namespace sluice::producer {
@@ -30,6 +31,7 @@ struct BatchApiParts {
   BatchStore& batches;
   FileStore& files;
   Authenticator& authenticator;
+  const RequestClaims& claims;
   const ModelCatalog& models;
   IdMaker& ids;
   Clock& clock;
@@ -63,7 +65,9 @@ class BatchApi {
 
   http::Response set_paused(const http::Request& request, bool paused);
   http::Response lines(const http::Request& request, LineKind kind);
-  http::Response start(NewFileBatch batch);
+  http::Response start(const http::Request& request, NewFileBatch batch);
+  // What the request made when it was sent before.
+  http::Response made_before(const TenantId& tenant, const IdempotencyRecord& record);
   Deadline call_deadline() const { return Deadline::in(parts_.clock, config_.call_timeout); }
 
   const BatchApiParts parts_;

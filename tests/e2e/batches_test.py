@@ -191,6 +191,15 @@ class Batches(unittest.TestCase):
         self.call("GET", "/v1/batches/batch_01920000-0000-7000-8000-000000000000", status=404)
         self.call("GET", "/v1/batches?limit=101", status=400)
 
+    def test_a_request_that_is_sent_again_makes_one_batch(self) -> None:
+        body = {"input_file_id": self.upload([line("a")]), "endpoint": ENDPOINT}
+        for first, again in (({"Idempotency-Key": "once"},) * 2, ({"X-Stainless-Retry-Count": "0"}, {"X-Stainless-Retry-Count": "1"})):
+            made = self.client.call("POST", "/v1/batches", body, headers=first)
+            self.assertEqual(made.status, 200)
+            self.assertEqual(self.client.call("POST", "/v1/batches", body, headers=again).body["id"], made.body["id"])
+        other = self.client.call("POST", "/v1/batches", {**body, "priority": "normal"}, headers={"Idempotency-Key": "once"})
+        self.assertEqual((other.status, other.body["error"]["code"]), (422, "idempotency_key_reused"))
+
     def test_lists_go_on_where_a_page_ended(self) -> None:
         file_id = self.upload([line("a")])
         made = [self.call("POST", "/v1/batches", {"input_file_id": file_id, "endpoint": ENDPOINT}).body["id"] for _ in range(103)]

@@ -48,7 +48,7 @@ class BatchTest : public testing::StoreContract<testing::MysqlWorld> {
     asked.window = "1h";
     asked.window_s = window_s;
     asked.metadata_json = R"({"team":"ü"})";
-    const auto made = batches_->create(asked, soon());
+    const auto made = batches_->create(asked, std::nullopt, soon());
     EXPECT_TRUE(made.has_value());
     return made.value_or(FileBatch{});
   }
@@ -448,9 +448,23 @@ TEST_F(BatchTest, AFileIsKeptUntilAllItsLinesAreIn) {
   // Nobody can begin another batch with it.
   NewFileBatch second = batch.asked;
   second.id = ids_.make<BatchId>(shard_of_tenant(kTenant));
-  EXPECT_EQ(batches_->create(second, soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(batches_->create(second, std::nullopt, soon()).error().code, ErrorCode::kNotFound);
   add(batch, 2, 2);
   EXPECT_FALSE(readable());
+}
+
+TEST_F(BatchTest, AKeyMakesOneBatchAndACommitMayBeRepeated) {
+  const FileBatch first = create();
+  const IdempotencyClaim claim{std::string(64, 'a'), std::string(64, 'b'), 60};
+  NewFileBatch asked = first.asked;
+  asked.id = ids_.make<BatchId>(shard_of_tenant(kTenant));
+  ASSERT_TRUE(batches_->create(asked, claim, soon()).has_value());
+  EXPECT_EQ(batches_->create(asked, claim, soon())->asked.id, asked.id)
+      << "its own commit, whose answer was lost";
+  NewFileBatch second = first.asked;
+  second.id = ids_.make<BatchId>(shard_of_tenant(kTenant));
+  EXPECT_EQ(batches_->create(second, claim, soon()).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(batches_->get(kTenant, second.id, soon()).error().code, ErrorCode::kNotFound);
 }
 
 TEST_F(BatchTest, PagesOfLinesAreBoundedInBytesAndSayHowFarTheyLooked) {

@@ -29,7 +29,7 @@ class ClosingBatches : public CallbackWorld {
     asked.window = "1h";
     asked.window_s = 3'600;
     asked.callback_url = callback_url;
-    EXPECT_TRUE(BatchStore(pool).create(asked, soon()));
+    EXPECT_TRUE(BatchStore(pool).create(asked, std::nullopt, soon()));
     BatchWork work(pool, *ids_, JobRules{});
     EXPECT_TRUE(work.accept(asked.id, 3, soon()));
     std::vector<NewLine> lines(3);
