@@ -78,25 +78,32 @@ void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
   {
     MutexLock lock(wait->mutex);
     if (wait->over || clock_.steady_now() < wait->early_at) return;  // Early even for that: all waits end.
-    if (job) {
-      http::Response head = http::Response::json(200, "");
-      head.headers.set(kJobHeader, wait->id.value);
-      http::StreamOptions options;
-      options.heartbeat = " ";
-      wait->stream = wait->responder.stream(std::move(head), std::move(options));
-      if (wait->stream) {
-        metrics_.early_headers.add();
-        wait->stream->write(" ");
-        wait->stream->on_disconnect([this, weak = std::weak_ptr<Wait>(wait)] {
-          const WaitPtr left = weak.lock();
-          if (left && left->responder.gone()) give_up(left);
-        });
-      }
-      return;
-    }
   }
-  // Its row can't be read just now, or isn't there yet.
-  wait_for_early(wait);
+  if (!job) {
+    // Its row can't be read just now, or isn't there yet.
+    wait_for_early(wait);
+    return;
+  }
+  http::Response head = http::Response::json(200, "");
+  head.headers.set(kJobHeader, wait->id.value);
+  http::StreamOptions options;
+  options.heartbeat = " ";
+  // Without the lock: a client that leaves at this moment has give_up() run within these calls.
+  auto stream = wait->responder.stream(std::move(head), std::move(options));
+  if (!stream) return;
+  metrics_.early_headers.add();
+  stream->write(" ");
+  bool over = false;
+  {
+    MutexLock lock(wait->mutex);
+    over = wait->over;
+    if (!over) wait->stream = stream;
+  }
+  if (over) {
+    stream->abort();
+  } else if (wait->responder.gone()) {
+    give_up(wait);  // Who had ended its side before isn't told of again.
+  }
 }
 
 void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
