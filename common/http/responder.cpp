@@ -173,6 +173,10 @@ bool Responder::answered() const {
   return state_->answered;
 }
 
+bool Responder::run_on_stage(std::function<void()> task) const {
+  return state_->sink->run_on_stage(std::move(task));
+}
+
 bool Responder::cancelled() const {
   MutexLock lock(state_->mutex);
   return state_->cancelled;

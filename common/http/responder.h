@@ -43,6 +43,9 @@ class Responder {
   // False: an answer was given before, this one is dropped.
   bool send(Response response) const;
   bool answered() const;
+  // Goes on with the request on a handler thread, behind what waits there: for code that learns on a thread
+  // of its own that there is more to do. False: the server or the connection is gone, and `task` won't run.
+  bool run_on_stage(std::function<void()> task) const;
 
   // Turns the answer into a stream: status and fields of `head` go out at once, its body is the first piece.
   // Empty: an answer was given before.

@@ -53,6 +53,7 @@ Result<std::vector<Job>> MysqlJobStore::get_final(std::span<const JobId> ids, De
 
 Result<std::vector<Job>> MysqlJobStore::list(const JobFilter& filter, Deadline deadline) {
   Sql sql(store::kSelectJob);
+  if (!filter.with_results) sql.text("AND FALSE ");  // Belongs to the join with the results.
   sql.text("WHERE TRUE");
   if (!filter.tenant.empty()) sql.text(" AND j.tenant_id = ?").bind(filter.tenant.value);
   if (!filter.batch_id.empty()) sql.text(" AND j.batch_id = ?").bind(filter.batch_id.value);

@@ -129,6 +129,7 @@ struct JobFilter {
   std::optional<JobState> state;
   JobId after;  // Empty = from the newest; lists run from new to old.
   int limit = 20;
+  bool with_results = true;  // Without: `result` stays empty. For many jobs, whose results may be large.
 };
 
 class JobStore {

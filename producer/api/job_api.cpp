@@ -132,7 +132,13 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
       [this, tenant, responder](JobIntake::Outcome outcome) {
         if (!outcome) {
           const auto& existing = outcome.error().existing;
-          responder.send(existing ? replay(tenant, *existing) : std::move(outcome.error().answer));
+          if (!existing) {
+            responder.send(std::move(outcome.error().answer));
+            return;
+          }
+          // Reads jobs: not for this thread, on which others' jobs wait to be committed.
+          responder.run_on_stage(
+              [this, tenant, made = *existing, responder] { responder.send(replay(tenant, made)); });
           return;
         }
         if (outcome->jobs.size() < kLargeJobs) {
@@ -164,6 +170,7 @@ http::Response JobApi::replay(const TenantId& tenant, const IdempotencyRecord& e
   filter.tenant = tenant;
   filter.batch_id.value = existing.resource_id;
   filter.limit = static_cast<int>(kSubmitRequestsMax);
+  filter.with_results = false;  // All in one answer: they may be gigabytes.
   auto jobs = parts_.store.list(filter, call_deadline());
   if (!jobs) return store_failure(jobs.error());
   made.batch = NewBatch{filter.batch_id, static_cast<int>(jobs->size())};

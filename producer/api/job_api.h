@@ -66,7 +66,8 @@ class JobApi {
   void list_models(const http::Request& request, const http::Responder& responder);
   void get_model(const http::Request& request, const http::Responder& responder);
 
-  // The answer of the submission that made `existing`, with its jobs as they are now.
+  // The answer of the submission that made `existing`, with its jobs as they are now; those of a batch
+  // without their results.
   http::Response replay(const TenantId& tenant, const IdempotencyRecord& existing);
   http::Response render(const Result<Job>& job) const;
   void reject(const http::Responder& responder, http::Response response, std::string_view reason);

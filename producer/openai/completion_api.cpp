@@ -192,7 +192,12 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
         }
         if (wait) parts_.waits.give_up(wait);
         const auto& existing = outcome.error().existing;
-        if (existing) return attach(asked, JobId{existing->resource_id}, responder);
+        if (existing) {
+          // Reads the job: not for this thread, on which others' jobs wait to be committed.
+          const JobId id{existing->resource_id};
+          responder.run_on_stage([this, asked, id, responder] { attach(asked, id, responder); });
+          return;
+        }
         responder.send(std::move(outcome.error().answer));
       },
       [responder] { return responder.gone(); });

@@ -221,6 +221,7 @@ Result<std::vector<Job>> FakeJobStore::list(const JobFilter& filter, Deadline) {
     if (!filter.after.empty() && !(job.id.value < filter.after.value)) continue;
     if (static_cast<int>(jobs.size()) == filter.limit) break;
     jobs.push_back(job);
+    if (!filter.with_results) jobs.back().result.reset();
   }
   return jobs;
 }

@@ -409,6 +409,12 @@ TYPED_TEST(JobStoreContract, ListsRunFromNewToOldWithCursorAndFilters) {
   ASSERT_THAT(page, SizeIs(3));
   EXPECT_EQ(page[2].id, ids[0]);
   EXPECT_EQ(page[1].result->text, "85");
+  filter.with_results = false;
+  page = *this->jobs().list(filter, this->soon());
+  ASSERT_THAT(page, SizeIs(3));
+  EXPECT_EQ(page[1].state, JobState::kSucceeded);
+  EXPECT_FALSE(page[1].result.has_value());
+  filter.with_results = true;
   filter.after = {};
   filter.state = JobState::kSucceeded;
   EXPECT_THAT(*this->jobs().list(filter, this->soon()), SizeIs(1));

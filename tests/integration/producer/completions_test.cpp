@@ -289,6 +289,20 @@ TEST_F(ProducerCompletions, ARequestThatIsSentAgainIsDoneOnce) {
   EXPECT_NE(tried.json["id"], first.json["id"]);
   EXPECT_NE(equal.json["id"], tried.json["id"]);
   EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 4);
+  // A batch's jobs come as they are now, but for their results.
+  const auto submit = [&] { return http.post("/v1/jobs", prompts(2).dump(), {"Idempotency-Key: two"}); };
+  const json batch = submit().json;
+  EXPECT_TRUE(eventually([&] { return number("SELECT COUNT(*) FROM job WHERE state = 'succeeded'") == 6; }));
+  const Reply repeated = submit();
+  EXPECT_EQ(repeated.status, 202);
+  EXPECT_EQ(repeated.json["batch_id"], batch["batch_id"]);
+  ASSERT_EQ(repeated.json["data"].size(), 2U) << repeated.body;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const json& job = repeated.json["data"][i];
+    EXPECT_EQ(job["id"], batch["data"][i]["id"]);
+    EXPECT_EQ(job["status"], "succeeded");
+    EXPECT_EQ(job["result"], nullptr);
+  }
 }
 
 TEST_F(ProducerCompletions, EqualRequestsAtOnceOnTwoProducersMakeOneJob) {
