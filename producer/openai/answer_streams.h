@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "common/http/responder.h"
 #include "common/job/job.h"
@@ -25,6 +26,8 @@ class AnswerStreams {
   struct Stream;
   void write(const std::shared_ptr<Stream>& stream, std::string text);
   void finish(const std::shared_ptr<Stream>& stream, std::string text);
+  // Whenever the client has room for it. Ends the answer.
+  static void write_last(const http::ResponseStream& client, const std::shared_ptr<const std::string>& text);
   void forget(const std::shared_ptr<Stream>& stream);
 
   TokenFeed& feed_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "producer/openai/answer_streams.h"
 #include "producer/openai/completion_waits.h"
 #include "tests/support/fake_job_store.h"
 
@@ -27,6 +28,23 @@ class NoHotJobs final : public HotJobs {
   Status outdate(std::span<const LetterRef>, Deadline) override { return {}; }
 };
 
+class NoStreams final : public LiveStreams {
+ public:
+  Result<std::vector<News>> read(std::span<const Place>, Deadline) override { return std::vector<News>(); }
+  Status ask_for(std::span<const JobId>, Deadline) override { return {}; }
+};
+
+class NoGlances final : public LiveStore {
+ public:
+  Result<std::vector<JobGlance>> glance(std::span<const JobId>, Deadline) override {
+    return std::vector<JobGlance>();
+  }
+  Result<std::vector<WaitingJob>> queue_front(const std::string&, Priority, int, Deadline) override {
+    return std::vector<WaitingJob>();
+  }
+  Result<FleetRate> fleet_rate(const std::string&, Deadline) override { return FleetRate{}; }
+};
+
 // A client that reads when the test does.
 struct SlowClient final : http::Responder::Sink {
   void answer(http::Response response) override { answers.push_back(std::move(response)); }
@@ -46,6 +64,18 @@ struct SlowClient final : http::Responder::Sink {
   std::function<void()> at_head;
 };
 
+class LongEvents final : public AnswerEvents {
+ public:
+  explicit LongEvents(std::size_t size) : end_(size, 'x') {}
+  std::string begin(const Job&) override { return "begin"; }
+  std::string text(const TextPiece&) override { return {}; }
+  std::string end(const Job&) override { return end_; }
+  std::string broken(const JobError&) override { return "broken"; }
+
+ private:
+  const std::string end_;
+};
+
 class OpenAnswersTest : public ::testing::Test {
  protected:
   Job accept() {
@@ -57,6 +87,10 @@ class OpenAnswersTest : public ::testing::Test {
     fresh.request_json = "{}";
     EXPECT_TRUE(store_.submit(submissions, soon())[0].has_value());
     return submissions[0].jobs[0].job;
+  }
+  void cancel(const Job& job) {
+    EXPECT_TRUE(store_.cancel(kTenant, job.id, soon()).has_value());
+    waiters_.notify(job.id);
   }
   std::unique_ptr<CompletionWaits> waits(milliseconds early_headers) {
     CompletionWaitConfig config;
@@ -74,6 +108,10 @@ class OpenAnswersTest : public ::testing::Test {
   NoHotJobs hot_;
   JobReader reader_{store_, hot_, clock_, {}};
   Waiters waiters_{reader_, {}, clock_, log_, {}};
+  NoGlances glances_;
+  NoStreams streams_;
+  TokenFeed feed_{waiters_, glances_, streams_, {}, clock_, log_, {}};
+  AnswerStreams answers_{feed_, ApiMetrics{}};
   const std::shared_ptr<SlowClient> client_ = std::make_shared<SlowClient>();
 };
 
@@ -101,6 +139,39 @@ TEST_F(OpenAnswersTest, AClientMayEndItsSideAndThenLeaveBeforeItsHeader) {
   waiters_.run_once();
   EXPECT_EQ(waiters_.size(), 0U);
   waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, AnEndThatFindsNoRoomWaitsForTheClient) {
+  const Job job = accept();
+  constexpr std::size_t kSize = 3 << 20;
+  answers_.open(job, std::make_unique<LongEvents>(kSize), http::Responder(client_));
+  cancel(job);
+  feed_.read_once();
+  waiters_.run_once();
+  feed_.read_once();
+  EXPECT_EQ(feed_.size(), 0U);
+  auto taken = client_->read();
+  EXPECT_EQ(taken.bytes, "begin");
+  EXPECT_FALSE(taken.aborted);
+  EXPECT_FALSE(taken.ended);
+  taken = client_->read();
+  EXPECT_EQ(taken.bytes.size(), kSize);
+  EXPECT_TRUE(taken.ended);
+  waiters_.stop();
+  feed_.stop();
+}
+
+TEST_F(OpenAnswersTest, AClientThatLeavesBeforeTheEndHadRoomIsLetGo) {
+  const Job job = accept();
+  answers_.open(job, std::make_unique<LongEvents>(3 << 20), http::Responder(client_));
+  cancel(job);
+  feed_.read_once();
+  waiters_.run_once();
+  feed_.read_once();
+  waiters_.stop();
+  feed_.stop();
+  client_->queue->close();
+  EXPECT_EQ(client_->queue.use_count(), 1);
 }
 
 }  // namespace
