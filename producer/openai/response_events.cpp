@@ -64,7 +64,8 @@ class ResponseEvents final : public AnswerEvents {
     std::string out;
     if (!job.result) {
       const bool cancelled = job.state == JobState::kCancelled;
-      add(out, next(), cancelled ? "response.cancelled" : "response.failed",
+      // What was told before may not be known any more: its number alone says so.
+      add(out, std::max(next(), starting_after_ + 1), cancelled ? "response.cancelled" : "response.failed",
           {{"response", openai::response_json(job, request_.get())}});
       return out;
     }
@@ -77,6 +78,8 @@ class ResponseEvents final : public AnswerEvents {
     add(out, at + 1, "response.content_part.done", with(message_place(), {{"part", message["content"][0]}}));
     add(out, at + 2, "response.output_item.done",
         {{"output_index", message_place()["output_index"]}, {"item", message}});
+    // Beyond it: another answer was told before, and this is the one that counts.
+    if (starting_after_ > at + 3) at = starting_after_ - 2;
     add(out, at + 3, whole["status"] == "incomplete" ? "response.incomplete" : "response.completed",
         {{"response", whole}});
     return out;
@@ -84,7 +87,9 @@ class ResponseEvents final : public AnswerEvents {
 
   std::string broken(const JobError& error) override {
     std::string out;
-    add(out, next(), "error", {{"code", error.code}, {"message", error.message}, {"param", nullptr}});
+    // The number of what was told last: who comes back with it misses nothing.
+    tell(out, std::max(next() - 1, starting_after_), "error",
+         {{"code", error.code}, {"message", error.message}, {"param", nullptr}});
     return out;
   }
 
@@ -110,7 +115,9 @@ class ResponseEvents final : public AnswerEvents {
   }
 
   void add(std::string& out, std::int64_t number, const char* type, json data) const {
-    if (number <= starting_after_) return;
+    if (number > starting_after_) tell(out, number, type, std::move(data));
+  }
+  static void tell(std::string& out, std::int64_t number, const char* type, json data) {
     data["type"] = type;
     data["sequence_number"] = number;
     const std::string text = http::dump_json(data);

@@ -163,6 +163,43 @@ TEST(ResponseEvents, WhoComesBackGetsTheRest) {
   }
 }
 
+TEST(ResponseEvents, WhoComesBackAfterAnInterruptionMissesNothing) {
+  const auto first = make_response_events(nullptr);
+  (void)first->begin(running(Surface::kResponse));
+  (void)reasoning(*first, "hm");
+  (void)text(*first, "4");
+  const json interrupted = data_of(first->broken({"gone", "gone", "", ""})).back();
+  const auto rest = data_of(whole_response(interrupted["sequence_number"], {"hm"}, {"42"}));
+  ASSERT_FALSE(rest.empty());
+  EXPECT_EQ(rest[0]["delta"], "2");
+
+  // Nothing was told but the beginning.
+  const auto early = make_response_events(nullptr);
+  (void)early->begin(running(Surface::kResponse));
+  const json at_once = data_of(early->broken({"gone", "gone", "", ""})).back();
+  EXPECT_EQ(types(whole_response(at_once["sequence_number"], {}, {"42"}))[0], "response.output_item.added");
+}
+
+TEST(ResponseEvents, TheEndIsToldAlsoToWhoHeardMoreThanIsKnown) {
+  constexpr std::int64_t kHeard = 100;
+  const auto resumed = [] {
+    auto events = make_response_events(nullptr, kHeard);
+    EXPECT_EQ(events->begin(running(Surface::kResponse)), "");
+    return events;
+  };
+  for (const auto& [end, type] :
+       {std::pair(resumed()->end(dead(Surface::kResponse)), "response.failed"),
+        std::pair(resumed()->end(ended(Surface::kResponse, "", "42")), "response.completed")}) {
+    const auto data = data_of(end);
+    ASSERT_EQ(data.size(), 1U) << end;
+    EXPECT_EQ(data[0]["type"], type);
+    EXPECT_EQ(data[0]["sequence_number"], kHeard + 1);
+  }
+  const auto data = data_of(resumed()->broken({"gone", "gone", "", ""}));
+  ASSERT_EQ(data.size(), 1U);
+  EXPECT_EQ(data[0]["sequence_number"], kHeard);
+}
+
 TEST(ResponseEvents, EndsOfOtherKinds) {
   const auto end_of = [](const Job& job) {
     const auto events = make_response_events(nullptr);
