@@ -139,6 +139,16 @@ TEST_F(GuardTest, WhatNamesMostCounts) {
   EXPECT_EQ(passed("big", "small"), 2);
 }
 
+TEST_F(GuardTest, OperatorsGetOutOfALimitThatIsTooSmall) {
+  limit({.name = "all", .quota = 1, .window_s = 86'400});
+  EXPECT_TRUE(passes("t", "k", kScopeAdmin, "/v1/admin/workers"));
+  EXPECT_FALSE(passes("t", "k", kScopeAdmin, "/v1/admin/workers"));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(passes("t", "k", kScopeAdmin, "/v1/admin/limits"));
+    EXPECT_TRUE(passes("t", "k", kScopeAdmin, "/v1/admin/limits/unset"));
+  }
+}
+
 TEST_F(GuardTest, RoutesAreLimitedByFamilyAndByPath) {
   limit({.name = "submit", .route = "submit", .quota = 1, .window_s = 60});
   limit({.name = "models", .route = "/v1/models", .quota = 1, .window_s = 60});
