@@ -1,5 +1,6 @@
 #include "producer/openai/completion_waits.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/mutex.h"
@@ -7,6 +8,11 @@
 #include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
+
+namespace {
+// Before a row that can't be read is read again, however early headers are to be.
+constexpr std::chrono::milliseconds kLeastWait{10};
+}  // namespace
 
 struct CompletionWaits::Wait {
   Wait(Surface s, TenantId t, JobId i, std::shared_ptr<const JobRequest> r, http::Responder p)
@@ -36,7 +42,7 @@ CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& t
     MutexLock lock(wait->mutex);
     wait->ended = ticket;
   }
-  wait_for_early(wait);
+  wait_for_early(wait, config_.early_headers);
   // A client that only ended its side of the connection still reads.
   wait->responder.on_disconnect([this, weak = std::weak_ptr<Wait>(wait)] {
     const WaitPtr left = weak.lock();
@@ -58,8 +64,8 @@ void CompletionWaits::give_up(const WaitPtr& wait) {
   if (early) waiters_.remove(*early, "left");
 }
 
-void CompletionWaits::wait_for_early(const WaitPtr& wait) {
-  const SteadyTime at = clock_.steady_now() + config_.early_headers;
+void CompletionWaits::wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time) {
+  const SteadyTime at = clock_.steady_now() + time;
   {
     MutexLock lock(wait->mutex);
     wait->early_at = at;
@@ -81,7 +87,7 @@ void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
   }
   if (!job) {
     // Its row can't be read just now, or isn't there yet.
-    wait_for_early(wait);
+    wait_for_early(wait, std::max(config_.early_headers, kLeastWait));
     return;
   }
   http::Response head = http::Response::json(200, "");

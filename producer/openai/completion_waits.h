@@ -45,7 +45,7 @@ class CompletionWaits {
  private:
   void on_ended(const WaitPtr& wait, const Result<Job>& job);
   void on_early(const WaitPtr& wait, const Result<Job>& job);
-  void wait_for_early(const WaitPtr& wait);
+  void wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time);
   void finish(const WaitPtr& wait, const Job& job);
 
   Waiters& waiters_;

@@ -141,6 +141,15 @@ TEST_F(OpenAnswersTest, AClientMayEndItsSideAndThenLeaveBeforeItsHeader) {
   waiters_.stop();
 }
 
+TEST_F(OpenAnswersTest, AJobThatIsNotThereYetIsNotReadWithoutAPause) {
+  const auto open = waits(milliseconds(0));
+  const http::Responder responder(client_);
+  ASSERT_TRUE(open->add(Surface::kChat, kTenant, ids_.make<JobId>(0), nullptr, responder));
+  EXPECT_GE(waiters_.run_once(), milliseconds(10));
+  EXPECT_EQ(waiters_.size(), 2U);
+  waiters_.stop();
+}
+
 TEST_F(OpenAnswersTest, AnEndThatFindsNoRoomWaitsForTheClient) {
   const Job job = accept();
   constexpr std::size_t kSize = 3 << 20;
