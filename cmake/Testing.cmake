@@ -3,9 +3,9 @@ find_package(GTest REQUIRED)
 # Folders whose tests start no thread and test nothing that starts one, but the engine's pool, whose own tests the thread
 # sanitizer runs. Neither tests/unit/bench (its models are made by several threads) nor common/text (one tokenizer serves
 # many threads at once) belongs here. The operator's tool has no threads but cpprest's, whose library isn't watched: what it
-# frees looks like a race.
+# frees looks like a race. The stores' threads meet in the database alone, through the pool that tests/contract/mysql tries.
 set(SLUICE_SINGLE_THREADED_TESTS
-  "tests/unit/(common/(job|ids|config|crypto)|worker/(kernels|model|engine_cli)|callback/(payload|signature|schedule|guard)|operator)")
+  "tests/(unit/(common/(job|ids|config|crypto)|worker/(kernels|model|engine_cli)|callback/(payload|signature|schedule|guard)|operator)|contract/(store|callback|operator))")
 
 # sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
 # One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
