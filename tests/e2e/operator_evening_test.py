@@ -24,21 +24,10 @@ class OperatorsEvening(unittest.TestCase):
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
         cls.client = Client(cls.stack)
+        cls.ctl = cls.stack.ctl
 
     def program(self) -> str:
         return str(binaries() / "bin" / "sluicectl")
-
-    def environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        return {**kept, **{name: self.stack.environment[name] for name in ("SLUICE_URL", "SLUICE_ADMIN_KEY")}}
-
-    def ctl(self, *words: str, code: int | None = 0, **environment: str) -> str:
-        """What it printed: its result, or what it said was wrong. `code` None: either."""
-        done = subprocess.run([self.program(), *words], capture_output=True, text=True, timeout=120, check=False,
-                              env={**self.environment(), **environment}, stdin=subprocess.DEVNULL)
-        if code is not None:
-            self.assertEqual(done.returncode, code, f"sluicectl {' '.join(words)}\n{done.stdout}{done.stderr}")
-        return done.stderr if code else done.stdout
 
     def ctl_json(self, *words: str) -> dict:
         return json.loads(self.ctl(*words, "--json"))
@@ -47,7 +36,7 @@ class OperatorsEvening(unittest.TestCase):
         """Runs it at a terminal of its own; what to type (or which signal to send) once a text has come."""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execve(self.program(), [self.program(), *words], {**self.environment(), "TERM": "xterm"})
+            os.execve(self.program(), [self.program(), *words], {**self.stack.operator(), "TERM": "xterm"})
         seen, due = "", list(say)
         until = time.monotonic() + 60
         try:

@@ -16,14 +16,7 @@ class Fleet(unittest.TestCase):
         cls.addClassCleanup(cls.stack.down)
         cls.stack.up()
         cls.client = Client(cls.stack)
-
-    def ctl(self, *words: str, code: int = 0, **environment: str) -> str:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        given = {name: self.stack.environment[name] for name in ("SLUICE_URL", "SLUICE_ADMIN_KEY")}
-        done = subprocess.run([str(binaries() / "bin" / "sluicectl"), *words], capture_output=True, text=True, timeout=120,
-                              check=False, env={**kept, **given, **environment}, stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, code, f"sluicectl {' '.join(words)}\n{done.stdout}{done.stderr}")
-        return done.stderr if code else done.stdout
+        cls.ctl = cls.stack.ctl
 
     def ctl_json(self, *words: str) -> dict:
         return json.loads(self.ctl(*words, "--json"))

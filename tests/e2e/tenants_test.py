@@ -1,12 +1,10 @@
 """What tenants know and feel of each other, on the whole stack with the echo engine: one that floods, ids of somebody else, rate
 limits."""
 import json
-import os
-import subprocess
 import time
 import unittest
 
-from world import REPOSITORY, Client, Receiver, Stack, binaries
+from world import FORM, REPOSITORY, Client, Receiver, Stack, form
 
 DESCRIPTION = json.loads((REPOSITORY / "schema" / "openapi.json").read_text(encoding="utf-8"))
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "Hi"}]}}
@@ -26,18 +24,8 @@ class Tenants(unittest.TestCase):
         cls.first = Client(cls.stack)
         cls.stack.sql("INSERT INTO tenant (id, name, created_at) VALUES ('second', 'second', UTC_TIMESTAMP(6))")
         cls.second = Client(cls.stack)
-        cls.second.key = cls.ctl("keys", "create", "--tenant", "second", "--name", "app",
+        cls.second.key = cls.stack.ctl("keys", "create", "--tenant", "second", "--name", "app",
                                  "--scope", "submit", "--scope", "read").strip()
-
-    @classmethod
-    def ctl(cls, *words: str) -> str:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        given = {name: cls.stack.environment[name] for name in ("SLUICE_URL", "SLUICE_ADMIN_KEY")}
-        done = subprocess.run([str(binaries() / "bin" / "sluicectl"), *words], capture_output=True, text=True, timeout=120,
-                              check=False, env={**kept, **given}, stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise AssertionError(f"sluicectl {' '.join(words)}\n{done.stdout}{done.stderr}")
-        return done.stdout
 
     def test_a_flood_delays_a_single_job_by_a_few_batches(self) -> None:
         flood = self.first.submit({"requests": [{"prompt": f"flood {i}"} for i in range(FLOOD)],
@@ -71,9 +59,8 @@ class Tenants(unittest.TestCase):
         job = jobs["data"][0]["id"]
         self.first.wait_final(job)
         receiver.wait_for("/own")
-        form = (f"--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--b\r\nContent-Disposition: form-data; "
-                f"name=\"file\"; filename=\"in.jsonl\"\r\n\r\n{json.dumps(LINE)}\r\n--b--\r\n").encode()
-        file = self.first.call("POST", "/v1/files", form, headers={"Content-Type": "multipart/form-data; boundary=b"}).body["id"]
+        upload = form(json.dumps(LINE).encode(), {"purpose": "batch"})
+        file = self.first.call("POST", "/v1/files", upload, headers=FORM).body["id"]
         batch = self.first.call("POST", "/v1/batches", {"input_file_id": file, "endpoint": LINE["url"],
                                                         "completion_window": "24h"}).body["id"]
         delivery = self.first.call("GET", f"/v1/webhook_deliveries?job_id={job}").body["data"][0]["id"]
@@ -136,9 +123,9 @@ class Tenants(unittest.TestCase):
             return client.call("GET", "/v1/models")
 
         self.assertNotIn("ratelimit", models(self.second).headers)
-        self.assertIn("3 requests", self.ctl("limits", "set", "tight", "--quota", "3", "--window", "3600", "--tenant", "second",
+        self.assertIn("3 requests", self.stack.ctl("limits", "set", "tight", "--quota", "3", "--window", "3600", "--tenant", "second",
                                              "--route", "/v1/models"))
-        self.assertRegex(self.ctl("limits", "list"), r"tight +3 +requests +1h +second +\* +/v1/models")
+        self.assertRegex(self.stack.ctl("limits", "list"), r"tight +3 +requests +1h +second +\* +/v1/models")
         until = time.monotonic() + 30
         while (answer := models(self.second)).status == 200:
             self.assertLess(time.monotonic(), until, "the limit is not in force")
@@ -149,11 +136,11 @@ class Tenants(unittest.TestCase):
         self.assertEqual(answer.body["violated-policies"], ["tight"])
         self.assertEqual(models(self.first).status, 200)
         self.assertEqual(self.second.call("GET", "/v1/jobs").status, 200)
-        self.assertIn("no more", self.ctl("limits", "unset", "tight"))
+        self.assertIn("no more", self.stack.ctl("limits", "unset", "tight"))
         while models(self.second).status != 200:
             self.assertLess(time.monotonic(), until, "the limit is still in force")
             time.sleep(0.1)     # Between two looks.
-        self.assertIn("nothing is limited", self.ctl("limits", "list"))
+        self.assertIn("nothing is limited", self.stack.ctl("limits", "list"))
 
 
 if __name__ == "__main__":

