@@ -48,6 +48,13 @@ namespace {
 constexpr std::size_t kPulledPieceBytes = 128 * 1024;
 constexpr std::size_t kPulledQueueBytes = 512 * 1024;
 
+void write_last(const ResponseStream& stream, const std::shared_ptr<const std::string>& piece) {
+  const Kept kept = stream.write(*piece);
+  if (kept == Kept::kKept) return stream.end();
+  if (kept == Kept::kGone) return;
+  stream.on_drained([stream, piece] { write_last(stream, piece); });
+}
+
 // Puts pieces together for a sink that takes only whole answers.
 struct Collector {
   Collector(std::shared_ptr<Responder::Sink> to, Response head)
@@ -249,6 +256,10 @@ bool ResponseStream::gone() const {
 
 void ResponseStream::on_disconnect(std::function<void()> callback) const {
   state_->responder.on_disconnect(std::move(callback));
+}
+
+void end_with(const ResponseStream& stream, std::string last) {
+  write_last(stream, std::make_shared<const std::string>(std::move(last)));
 }
 
 }  // namespace sluice::http

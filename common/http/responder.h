@@ -83,4 +83,9 @@ class Responder {
   std::shared_ptr<State> state_;
 };
 
+// Writes the last piece and ends the stream; in place of end(). The piece may be larger than the stream's
+// queue: if it finds no room it goes out once what was written before has, and nothing is broken off. As
+// nothing comes behind it, it is all that a slow client can make wait.
+void end_with(const ResponseStream& stream, std::string last);
+
 }  // namespace sluice::http

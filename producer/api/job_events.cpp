@@ -74,12 +74,11 @@ class Follower : public std::enable_shared_from_this<Follower> {
   }
 
   void end(const Result<Job>& job) {
-    if (job) {
-      mark_.final = true;
-      write("final", job_to_json(*job));
-    }
-    // Else the producer stops (or the job could not be read): the client comes back with its last id.
-    stream_.end();
+    // The producer stops (or the job could not be read): the client comes back with its last id.
+    if (!job) return stream_.end();
+    mark_.final = true;
+    // It says the whole answer again, and who is cut off for it would be told both anew, and cut off again.
+    http::end_with(stream_, event("final", job_to_json(*job)));
   }
 
  private:
@@ -103,10 +102,14 @@ class Follower : public std::enable_shared_from_this<Follower> {
                     {"completion_tokens", state.tokens}});
   }
 
-  void write(std::string_view name, const json& data) {
+  std::string event(std::string_view name, const json& data) const {
     const std::string id = event_mark_text(mark_);
-    const http::Kept kept =
-        stream_.write(http::sse_event({.id = id, .event = name, .data = http::dump_json(data)}));
+    const std::string text = http::dump_json(data);
+    return http::sse_event({.id = id, .event = name, .data = text});
+  }
+
+  void write(std::string_view name, const json& data) {
+    const http::Kept kept = stream_.write(event(name, data));
     if (kept == http::Kept::kKept) return;
     if (kept == http::Kept::kFull) stream_.abort();
     leave();
@@ -178,7 +181,7 @@ void JobEventsApi::follow(const http::Request& request, const http::Responder& r
     return;
   }
   const JobId id{std::string(id_text)};
-  const TenantId& tenant = request.principal_as<Principal>()->tenant;
+  const TenantId& tenant = tenant_of(request);
   const auto job = parts_.reader.get(tenant, id, Deadline::in(parts_.clock, call_timeout_));
   if (!job) {
     responder.send(store_failure(job.error()));

@@ -98,17 +98,8 @@ void AnswerStreams::finish(const std::shared_ptr<Stream>& stream, std::string te
     if (stream->over) return;
   }
   forget(stream);
-  write_last(stream->client, std::make_shared<const std::string>(std::move(text)));
-}
-
-void AnswerStreams::write_last(const http::ResponseStream& client,
-                               const std::shared_ptr<const std::string>& text) {
-  const http::Kept kept = client.write(*text);
-  if (kept == http::Kept::kKept) return client.end();
-  if (kept == http::Kept::kGone) return;
-  // It says the whole answer again and may be larger than the queue: then it goes once what was told before
-  // is out. Nothing comes behind it, so it is all that this client can make wait.
-  client.on_drained([client, text] { write_last(client, text); });
+  // It says the whole answer again.
+  http::end_with(stream->client, std::move(text));
 }
 
 }  // namespace sluice::producer

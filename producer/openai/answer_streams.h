@@ -25,9 +25,8 @@ class AnswerStreams {
  private:
   struct Stream;
   void write(const std::shared_ptr<Stream>& stream, std::string text);
+  // Ends the answer, whenever the client has room for `text`.
   void finish(const std::shared_ptr<Stream>& stream, std::string text);
-  // Whenever the client has room for it. Ends the answer.
-  static void write_last(const http::ResponseStream& client, const std::shared_ptr<const std::string>& text);
   void forget(const std::shared_ptr<Stream>& stream);
 
   TokenFeed& feed_;

@@ -142,8 +142,8 @@ void CompletionWaits::finish(const WaitPtr& wait, const Job& job) {
   http::Response answer = final_answer(wait->surface, job, wait->request.get());
   if (!stream) {
     wait->responder.send(std::move(answer));
-  } else if (answer.status == 200 && stream->write(std::move(answer.body)) == http::Kept::kKept) {
-    stream->end();
+  } else if (answer.status == 200) {
+    http::end_with(*stream, std::move(answer.body));
   } else {
     stream->abort();
   }

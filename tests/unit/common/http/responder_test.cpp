@@ -90,6 +90,41 @@ TEST(Responder, ACallbackThatHoldsTheResponderIsLetGoByTheAnswer) {
   EXPECT_EQ(watched.use_count(), 1);
 }
 
+// A client that reads when the test does.
+struct SlowClient : Responder::Sink {
+  void answer(Response) override {}
+  void stream(Response, std::shared_ptr<StreamQueue> pieces) override { queue = std::move(pieces); }
+  std::shared_ptr<StreamQueue> queue;
+};
+
+TEST(Responder, ALargeLastPieceWaitsForTheClientAndEndsTheStream) {
+  const auto client = std::make_shared<SlowClient>();
+  constexpr std::size_t kSize = 100;
+  {
+    const auto stream = Responder(client).stream(Response::text(200, "first"), {.queue_bytes_max = 10});
+    ASSERT_TRUE(stream);
+    end_with(*stream, std::string(kSize, 'x'));
+  }
+  StreamQueue::Taken taken = client->queue->take(1'000);
+  EXPECT_EQ(taken.bytes, "first");
+  EXPECT_FALSE(taken.ended);
+  EXPECT_FALSE(taken.aborted);
+  client->queue->sent(taken.bytes.size());
+  taken = client->queue->take(1'000);
+  EXPECT_EQ(taken.bytes, std::string(kSize, 'x'));
+  EXPECT_TRUE(taken.ended);
+  client->queue->sent(taken.bytes.size());
+  EXPECT_EQ(client->queue.use_count(), 1);
+}
+
+TEST(Responder, ALastPieceThatNobodyReadsIsLetGo) {
+  const auto client = std::make_shared<SlowClient>();
+  end_with(*Responder(client).stream(Response::text(200, "first"), {.queue_bytes_max = 10}),
+           std::string(100, 'x'));
+  client->queue->close();
+  EXPECT_EQ(client->queue.use_count(), 1);
+}
+
 TEST(Responder, ManyThreadsGiveOneAnswer) {
   for (int round = 0; round < 50; ++round) {
     const auto sink = std::make_shared<Recorder>();

@@ -92,6 +92,15 @@ class OpenAnswersTest : public ::testing::Test {
     EXPECT_TRUE(store_.cancel(kTenant, job.id, soon()).has_value());
     waiters_.notify(job.id);
   }
+  void succeed(const Job& job, std::string text) {
+    EXPECT_EQ(store_.claim({{TaskRef{job.id, 1, 0}}}, "w", soon())->size(), 1U);
+    JobResult result;
+    result.text = std::move(text);
+    result.finish_reason = "stop";
+    const std::vector<Ending> endings{{TaskRef{job.id, 1, 1}, "w", Succeeded{result}}};
+    EXPECT_EQ(store_.finish(endings, soon())->front().outcome, EndingOutcome::kEnded);
+    waiters_.notify(job.id);
+  }
   std::unique_ptr<CompletionWaits> waits(milliseconds early_headers) {
     CompletionWaitConfig config;
     config.early_headers = early_headers;
@@ -147,6 +156,25 @@ TEST_F(OpenAnswersTest, AJobThatIsNotThereYetIsNotReadWithoutAPause) {
   ASSERT_TRUE(open->add(Surface::kChat, kTenant, ids_.make<JobId>(0), nullptr, responder));
   EXPECT_GE(waiters_.run_once(), milliseconds(10));
   EXPECT_EQ(waiters_.size(), 2U);
+  waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, ALargeAnswerBehindAnEarlyHeaderWaitsForTheClient) {
+  const auto open = waits(seconds(10));
+  const Job job = accept();
+  ASSERT_TRUE(open->add(Surface::kChat, kTenant, job.id, nullptr, http::Responder(client_)));
+  clock_.advance(seconds(10));
+  waiters_.run_once();
+  ASSERT_TRUE(client_->queue);
+  const std::string text(3 << 20, 'x');
+  succeed(job, text);
+  waiters_.run_once();
+  auto taken = client_->read();
+  EXPECT_EQ(taken.bytes, " ");
+  EXPECT_FALSE(taken.aborted);
+  taken = client_->read();
+  EXPECT_TRUE(taken.bytes.find(text) != std::string::npos);
+  EXPECT_TRUE(taken.ended);
   waiters_.stop();
 }
 
