@@ -46,6 +46,12 @@ struct TokenFeed::Channel {
   std::map<Ticket, std::shared_ptr<Watcher>> watchers;
   bool news = false;
   std::int64_t tokens = 0;  // Of the result; 0 = there is none yet.
+
+  // Whether anybody wants to hear of its state.
+  bool is_looked_at() const {
+    return std::any_of(watchers.begin(), watchers.end(),
+                       [](const auto& entry) { return entry.second->callbacks.on_state != nullptr; });
+  }
 };
 
 TokenFeed::TokenFeed(Waiters& waiters, LiveStore& store, LiveStreams& streams, FeedConfig config,
@@ -160,10 +166,15 @@ Duration TokenFeed::read_once() {
 }
 
 Duration TokenFeed::look_once() {
+  const SteadyTime now = clock_.steady_now();
+  const bool all = now >= look_all_at_;
+  if (!all && now < look_at_) return std::min(look_at_, look_all_at_) - now;
   std::vector<JobId> ids;
   {
     MutexLock lock(mutex_);
-    ids = looked_at_;
+    std::vector<JobId> newcomers = std::exchange(newcomers_, {});
+    if (looked_at_.empty()) return kIdle;
+    ids = all ? looked_at_ : std::move(newcomers);
   }
   for (std::size_t at = 0; at < ids.size(); at += kLookMax) {
     const auto part = std::span(ids).subspan(at, std::min(kLookMax, ids.size() - at));
@@ -175,24 +186,29 @@ Duration TokenFeed::look_once() {
     MutexLock lock(mutex_);
     std::move(glances->begin(), glances->end(), std::back_inserter(inbox_.glances));
   }
-  if (ids.empty()) return kIdle;
-  reader_.wake();
-  return config_.look_every;
+  const SteadyTime done = clock_.steady_now();
+  if (!ids.empty()) {
+    look_at_ = done + config_.read_every;
+    reader_.wake();
+  }
+  if (all) look_all_at_ = done + config_.look_every;
+  return std::max(look_all_at_ - done, Duration::zero());
 }
 
 void TokenFeed::publish_looked_at() {
   looked_at_changed_ = false;
   std::vector<JobId> ids;
   for (const auto& [key, channel] : channels_) {
-    const auto asks = [](const auto& entry) { return entry.second->callbacks.on_state != nullptr; };
-    if (std::any_of(channel->watchers.begin(), channel->watchers.end(), asks)) ids.push_back(channel->id);
+    if (channel->is_looked_at()) ids.push_back(channel->id);
   }
-  const bool any = !ids.empty();
+  const std::vector<JobId> newcomers = std::exchange(joined_, {});
   {
     MutexLock lock(mutex_);
     looked_at_ = std::move(ids);
+    newcomers_.insert(newcomers_.end(), newcomers.begin(), newcomers.end());
   }
-  if (any) looker_.wake();
+  // For them alone: whoever only reads text, or leaves, changes nothing that can't wait for the next look.
+  if (!newcomers.empty()) looker_.wake();
 }
 
 void TokenFeed::take_in(std::shared_ptr<Watcher> watcher) {
@@ -216,8 +232,11 @@ void TokenFeed::take_in(std::shared_ptr<Watcher> watcher) {
     return;
   }
   Channel& channel = *slot;
-  looked_at_changed_ = true;
   Watcher& added = *watcher;
+  if (added.callbacks.on_state && !channel.is_looked_at()) {
+    joined_.push_back(channel.id);
+    looked_at_changed_ = true;
+  }
   channel.watchers.emplace(added.ticket, std::move(watcher));
   tell(channel, added);
   if (channel.glance && added.callbacks.on_state) added.callbacks.on_state(*channel.glance, channel.state);

@@ -74,7 +74,9 @@ struct FeedConfig {
   std::chrono::milliseconds read_every{20};
   // Jobs that said nothing for so long are read with every look only: they wait, or compute their prompt.
   std::chrono::milliseconds quiet_after{2'000};
-  std::chrono::milliseconds look_every{250};  // At the rows of watched jobs.
+  // At the rows of watched jobs. A newcomer's own is looked at before, with others that came within
+  // `read_every`.
+  std::chrono::milliseconds look_every{250};
   std::chrono::milliseconds ask_every{10'000};
   std::chrono::milliseconds redis_timeout{500};
   std::chrono::milliseconds store_timeout{2'000};
@@ -156,7 +158,8 @@ class TokenFeed {
   mutable Mutex mutex_;
   std::unordered_map<Ticket, std::shared_ptr<Watcher>> watchers_ GUARDED_BY(mutex_);
   Inbox inbox_ GUARDED_BY(mutex_);
-  std::vector<JobId> looked_at_ GUARDED_BY(mutex_);  // What look_once() asks about.
+  std::vector<JobId> looked_at_ GUARDED_BY(mutex_);  // What look_once() asks about,
+  std::vector<JobId> newcomers_ GUARDED_BY(mutex_);  // and what of it was never looked at.
   Ticket last_ticket_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
 
@@ -167,6 +170,10 @@ class TokenFeed {
   SteadyTime ask_again_at_{};
   std::uint64_t last_wait_ = 0;
   bool looked_at_changed_ = false;
+  std::vector<JobId> joined_;  // Newcomers that the looking thread doesn't know of yet.
+  // The looking thread's own.
+  SteadyTime look_at_{};
+  SteadyTime look_all_at_{};
   Loop reader_;
   Loop looker_;
 };

@@ -54,6 +54,7 @@ class FakeLiveStore final : public LiveStore {
  public:
   explicit FakeLiveStore(JobStore& jobs) : jobs_(jobs) {}
   Result<std::vector<JobGlance>> glance(std::span<const JobId> ids, Deadline deadline) override {
+    looks.push_back(ids.size());
     std::vector<JobGlance> glances;
     for (const JobId& id : ids) {
       const auto job = jobs_.get({}, id, deadline);
@@ -72,6 +73,7 @@ class FakeLiveStore final : public LiveStore {
     return std::vector<WaitingJob>{};
   }
   Result<FleetRate> fleet_rate(const std::string&, Deadline) override { return FleetRate{}; }
+  std::vector<std::size_t> looks;  // Of so many rows each.
 
  private:
   JobStore& jobs_;
@@ -322,6 +324,42 @@ TEST_F(TokenFeedTest, JobsThatSayNothingAreReadLessOften) {
   clock_.advance(milliseconds(230));
   feed_.read_once();
   EXPECT_EQ(streams_.places_read, 2U);
+}
+
+TEST_F(TokenFeedTest, LooksAtRowsKeepTheirPaceWhoeverComesAndGoes) {
+  const auto look = [&] {
+    feed_.read_once();
+    return feed_.look_once();
+  };
+  watch(accept(), heard_.emplace_back());
+  EXPECT_EQ(look(), milliseconds(250));
+  EXPECT_THAT(live_.looks, ElementsAre(1));
+  const JobId told = accept();
+  for (int i = 0; i < 10; ++i) {
+    clock_.advance(milliseconds(2));
+    FeedCallbacks text_only;
+    text_only.on_final = [](const Result<Job>&) {};
+    const auto ticket = feed_.watch(TenantId{"t"}, told, 1, {}, std::move(text_only));
+    look();
+    EXPECT_TRUE(feed_.remove(*ticket));
+    look();
+  }
+  EXPECT_THAT(live_.looks, ElementsAre(1));
+  // Who wants states gets the first at once: of its own row, and with others that come as soon.
+  watch(accept(), heard_.emplace_back());
+  look();
+  EXPECT_THAT(live_.looks, ElementsAre(1, 1));
+  for (int i = 0; i < 3; ++i) watch(accept(), heard_.emplace_back());
+  EXPECT_EQ(look(), milliseconds(20));
+  EXPECT_THAT(live_.looks, ElementsAre(1, 1));
+  clock_.advance(milliseconds(20));
+  look();
+  EXPECT_THAT(live_.looks, ElementsAre(1, 1, 3));
+  clock_.advance(milliseconds(210));
+  look();
+  EXPECT_THAT(live_.looks, ElementsAre(1, 1, 3, 5));
+  feed_.read_once();
+  for (const Heard& one : heard_) EXPECT_THAT(one.states, ElementsAre("queued 0"));
 }
 
 TEST_F(TokenFeedTest, AFailedJobEndsWithoutText) {
