@@ -3,7 +3,7 @@
 
 #include "callback/store/mysql_delivery_store.h"
 #include "tests/contract/callback/store_under_test.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 #include "tests/unit/callback/support/deliveries.h"
 
 namespace sluice::callback {
@@ -11,13 +11,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class MysqlPlans : public ::testing::Test {
+class MysqlPlans : public ::sluice::testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = ::sluice::testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
-    under_test_ = testing::mysql_under_test();
-  }
+  void prepare() override { under_test_ = testing::mysql_under_test(); }
   // Rows of the index that the statement looked at, from the session's counters.
   template <class Ask>
   std::int64_t rows_read(Ask ask) {
@@ -33,7 +29,6 @@ class MysqlPlans : public ::testing::Test {
     return reads() - before;
   }
 
-  ::sluice::testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<testing::StoreUnderTest> under_test_;
 };
 

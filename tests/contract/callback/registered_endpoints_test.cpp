@@ -9,7 +9,7 @@
 #include "common/store/webhook_delivery_log.h"
 #include "common/store/webhook_events.h"
 #include "tests/contract/callback/store_under_test.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 #include "tests/unit/callback/support/deliveries.h"
 
 namespace sluice::callback {
@@ -17,11 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class RegisteredEndpoints : public ::testing::Test {
+class RegisteredEndpoints : public ::sluice::testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = ::sluice::testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     under_test_ = testing::mysql_under_test();
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
     store_ = std::make_unique<MysqlDeliveryStore>(database_->pool(), *ids_, 1h);
@@ -103,11 +101,9 @@ class RegisteredEndpoints : public ::testing::Test {
     database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) - INTERVAL " +
                        std::to_string(minutes) + " MINUTE WHERE id = '" + id.value + "'");
   }
-  Deadline soon() { return database_->soon(); }
   using Kind = Verdict::Kind;
   using Prepared = testing::Prepared;
 
-  ::sluice::testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<testing::StoreUnderTest> under_test_;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<MysqlDeliveryStore> store_;

@@ -2,24 +2,18 @@
 
 #include "common/crypto/crypto.h"
 #include "common/store/mysql_account_store.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
 
-class Accounts : public ::testing::Test {
+class Accounts : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
-  }
   MysqlAccountStore store(char key_byte = 'k') {
     const auto sealer = Sealer::make(Secret(base64_encode(std::string(32, key_byte))));
     EXPECT_TRUE(sealer.has_value());
     return MysqlAccountStore(database_->pool(), database_->rng(), *sealer);
   }
-  Deadline soon() { return database_->soon(); }
-  testing::MysqlDatabase* database_ = nullptr;
 };
 
 TEST_F(Accounts, AKeyIsFoundByItsValueAloneAndNeverStored) {

@@ -1,13 +1,14 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <numeric>
 
 #include "common/store/file_lines.h"
 #include "common/store/file_writer.h"
 #include "common/store/mysql_file_store.h"
+#include "tests/support/due_tasks.h"
 #include "tests/support/fake_file_store.h"
 #include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
@@ -71,7 +72,6 @@ class FileStoreContract : public ::testing::TestWithParam<Kind> {
       world_ = std::make_unique<MysqlFileWorld>(*database);
     }
     ids_ = std::make_unique<IdMaker>(world_->clock(), world_->rng());
-    std::iota(shards_.begin(), shards_.end(), 0);
   }
 
   NewFile fresh(const TenantId& tenant = TenantId{"t"}, const std::string& purpose = "batch") {
@@ -107,7 +107,7 @@ class FileStoreContract : public ::testing::TestWithParam<Kind> {
   const TenantId t_{"t"};
   std::unique_ptr<FileWorld> world_;
   std::unique_ptr<IdMaker> ids_;
-  std::array<int, kShards> shards_{};
+  const std::vector<int> shards_ = testing::all_shards();
 };
 
 TEST_P(FileStoreContract, FileIsSeenOnceItIsFinishedAndOnlyByItsTenant) {
@@ -310,11 +310,9 @@ TEST_P(FileStoreContract, LinesComeOneByOneAndGoOnWhereTheyStood) {
 INSTANTIATE_TEST_SUITE_P(Stores, FileStoreContract, ::testing::Values(Kind::kFake, Kind::kMysql),
                          [](const auto& info) { return info.param == Kind::kFake ? "fake" : "mysql"; });
 
-class MysqlFiles : public ::testing::Test {
+class MysqlFiles : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
   }
@@ -326,9 +324,7 @@ class MysqlFiles : public ::testing::Test {
     EXPECT_TRUE(rows) << rows.error().message;
     return rows->front().int64(0);
   }
-  Deadline soon() { return database_->soon(); }
 
-  testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<IdMaker> ids_;
 };
 

@@ -4,16 +4,15 @@
 #include <vector>
 
 #include "common/store/mysql_job_store.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/due_tasks.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
 
-class JobPlans : public ::testing::Test {
+class JobPlans : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     MysqlConfig config = database_->config();
     config.connections_max = 1;  // So that the session's counters are those of the store's statements.
@@ -47,9 +46,9 @@ class JobPlans : public ::testing::Test {
     ask();
     return reads() - before - (before - first);
   }
+  // Floods take their time to go in.
   Deadline soon() { return Deadline::in(database_->clock(), std::chrono::seconds(30)); }
 
-  testing::MysqlDatabase* database_ = nullptr;
   SystemClock clock_;
   SystemRng rng_;
   IdMaker ids_{clock_, rng_};
@@ -68,9 +67,8 @@ TEST_F(JobPlans, ALookForWhatIsDueCostsTheSameWhateverOneTenantHasWaiting) {
       const auto due = store_->due_tasks("m", Priority::kNormal, tenants->tenants, 10, soon());
       ASSERT_TRUE(due) << due.error().message;
       EXPECT_EQ(due->size(), 10U + 10 * 3);
-      std::vector<int> shards;
-      for (int shard = 0; shard < kShards; ++shard) shards.push_back(shard);
-      const auto unstarted = store_->unstarted_tasks("m", Priority::kNormal, shards, 256, soon());
+      const auto unstarted =
+          store_->unstarted_tasks("m", Priority::kNormal, testing::all_shards(), 256, soon());
       ASSERT_TRUE(unstarted) << unstarted.error().message;
       EXPECT_TRUE(unstarted->empty());
     });

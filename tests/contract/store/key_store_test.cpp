@@ -7,7 +7,7 @@
 #include "common/store/mysql_account_store.h"
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_key_store.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
@@ -16,11 +16,9 @@ using ::testing::SizeIs;
 
 const Actor kActor{TenantId{"ops"}, "night shift ...1234"};
 
-class Keys : public ::testing::Test {
+class Keys : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     database_->execute("DELETE FROM api_key");
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
@@ -30,9 +28,7 @@ class Keys : public ::testing::Test {
     keys_ = std::make_unique<MysqlKeyStore>(database_->pool(), *ids_);
     ASSERT_TRUE(accounts_->put_tenant(TenantId{"acme"}, "acme", Secret("whsec_x"), soon()).has_value());
   }
-  Deadline soon() { return database_->soon(); }
 
-  testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<MysqlAccountStore> accounts_;
   std::unique_ptr<MysqlKeyStore> keys_;

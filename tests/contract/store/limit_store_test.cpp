@@ -5,24 +5,21 @@
 #include "common/store/mysql_backlog_store.h"
 #include "common/store/mysql_limit_store.h"
 #include "tests/contract/store/store_world.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
 
 using ::testing::SizeIs;
 
-class LimitStoreContract : public ::testing::Test {
+class LimitStoreContract : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     database_->execute("DELETE FROM rate_limit");
     store_ = std::make_unique<MysqlLimitStore>(database_->pool(), ids_);
   }
-  Deadline soon() { return database_->soon(); }
 
-  testing::MysqlDatabase* database_ = nullptr;
   SystemClock clock_;
   SystemRng rng_;
   IdMaker ids_{clock_, rng_};

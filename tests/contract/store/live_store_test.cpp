@@ -63,7 +63,7 @@ TEST_F(LiveStoreTest, TheFleetsRateIsThatOfWorkersThatAreThereAndTakeJobs) {
     ASSERT_TRUE(world_->fleet().beat(WorkerBeat{id, "m", "echo", "1", 32, 3, rate, job_rate}, soon()));
   };
   beat("silent", 5000, 10);
-  advance(std::chrono::seconds(11));
+  advance(std::chrono::seconds(16));
   beat("fast", 1000, 60);
   beat("slow", 200, 20);
   beat("fresh", 0, 0);

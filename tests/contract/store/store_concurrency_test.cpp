@@ -7,7 +7,7 @@
 
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_shard_leases.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
@@ -17,16 +17,13 @@ using ::testing::SizeIs;
 
 const TenantId kTenant{"default"};
 
-class MysqlStore : public ::testing::Test {
+class MysqlStore : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
     store_ = std::make_unique<MysqlJobStore>(database_->pool(), *ids_, JobRules{});
   }
-  Deadline soon() { return database_->soon(); }
   NewJob new_job(const BatchId& batch = {}) {
     NewJob fresh;
     fresh.job.id = ids_->make<JobId>(shard_of_tenant(kTenant));
@@ -60,7 +57,6 @@ class MysqlStore : public ::testing::Test {
     return database_->pool().query(Sql(query), soon())->front().int64(0);
   }
 
-  testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<MysqlJobStore> store_;
 };

@@ -191,11 +191,7 @@ class StoreContract : public ::testing::Test {
     }
     return types;
   }
-  static std::vector<int> all_shards() {
-    std::vector<int> shards;
-    for (int i = 0; i < kShards; ++i) shards.push_back(i);
-    return shards;
-  }
+  static std::vector<int> all_shards() { return testing::all_shards(); }
   std::vector<DueTask> due(Priority priority = Priority::kNormal, int limit = 100) {
     return *all_due_tasks(jobs(), "sluice-tiny", priority, limit, soon());
   }

@@ -2,16 +2,14 @@
 
 #include "common/store/webhook_delivery_log.h"
 #include "common/store/webhook_endpoint_store.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
 
-class WebhookDeliveries : public ::testing::Test {
+class WebhookDeliveries : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
     log_ = std::make_unique<WebhookDeliveryLog>(database_->pool());
@@ -72,11 +70,9 @@ class WebhookDeliveries : public ::testing::Test {
     EXPECT_TRUE(rows) << rows.error().message;
     return rows->front().int64(0);
   }
-  Deadline soon() { return database_->soon(); }
 
   const TenantId tenant_{"t"};
   const TenantId other_{"other"};
-  testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<WebhookDeliveryLog> log_;
   WebhookEndpointId endpoint_;

@@ -3,7 +3,7 @@
 #include "common/crypto/crypto.h"
 #include "common/store/webhook_endpoint_store.h"
 #include "common/store/webhook_events.h"
-#include "tests/support/mysql_database.h"
+#include "tests/support/mysql_test.h"
 
 namespace sluice {
 namespace {
@@ -11,11 +11,9 @@ namespace {
 using std::chrono::hours;
 using std::chrono::seconds;
 
-class WebhookEndpoints : public ::testing::Test {
+class WebhookEndpoints : public testing::MysqlTest {
  protected:
-  void SetUp() override {
-    database_ = testing::MysqlDatabase::instance();
-    if (database_ == nullptr) GTEST_SKIP() << "SLUICE_MYSQL_HOST is not set";
+  void prepare() override {
     database_->clear_jobs();
     for (const char* tenant : {"t", "other"}) {
       database_->execute(std::string("INSERT IGNORE INTO tenant (id, name, created_at) VALUES ('") + tenant +
@@ -54,11 +52,9 @@ class WebhookEndpoints : public ::testing::Test {
     EXPECT_TRUE(rows) << rows.error().message;
     return rows->front().int64(0);
   }
-  Deadline soon() { return database_->soon(); }
 
   const TenantId tenant_{"t"};
   const TenantId other_{"other"};
-  testing::MysqlDatabase* database_ = nullptr;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<WebhookEndpointStore> store_;
 };
