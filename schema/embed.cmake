@@ -1,4 +1,4 @@
-# Writes ${OUT}: the files of ${FOLDER} as string literals, for schema/schema.h.
+# Writes ${OUT}: the migrations and the topology of ${FOLDER} as string literals, for schema/schema.h.
 file(GLOB ups RELATIVE ${FOLDER}/sql ${FOLDER}/sql/*.up.sql)
 list(SORT ups)
 set(text "#include \"schema/schema.h\"\n\nnamespace sluice::schema {\n\nnamespace {\nconstexpr SqlFile kSqlFiles[] = {\n")
@@ -17,8 +17,6 @@ foreach(up ${ups})
   string(APPEND text "    {${version}, \"${name}\", R\"schema(${up_text})schema\", R\"schema(${down_text})schema\"},\n")
 endforeach()
 file(READ ${FOLDER}/topology.json topology)
-file(READ ${FOLDER}/openapi.json openapi)
 string(APPEND text "};\n}  // namespace\n\nstd::span<const SqlFile> sql_files() {\n  return kSqlFiles;\n}\n\n"
-       "std::string_view topology_json() {\n  return R\"schema(${topology})schema\";\n}\n\n"
-       "std::string_view openapi_json() {\n  return R\"schema(${openapi})schema\";\n}\n\n}  // namespace sluice::schema\n")
+       "std::string_view topology_json() {\n  return R\"schema(${topology})schema\";\n}\n\n}  // namespace sluice::schema\n")
 file(WRITE ${OUT} "${text}")

@@ -1,4 +1,5 @@
-// The files of this folder as text, built into the binary. Constant.
+// The files of this folder as text, built into the binary. Constant. Link sluice_schema for the first two and
+// sluice_openapi for the last.
 #pragma once
 
 #include <span>

@@ -44,8 +44,7 @@ void call_handler(const Route& route, Request request, const Responder& responde
   try {
     route.handler(std::move(request), responder);
   } catch (...) {
-    responder.send(
-        error_response(500, error_type::kServer, "internal_error", "the request could not be handled"));
+    responder.send(not_handled());
   }
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/http/connection.h"
-#include "common/http/error_response.h"
 #include "common/http/exchange.h"
 
 namespace sluice::http {
@@ -13,16 +12,12 @@ namespace asio = boost::asio;
 
 namespace {
 
-Response failed() {
-  return error_response(500, error_type::kServer, "internal_error", "the request could not be handled");
-}
-
 // A sink must not throw; a defect there must cost one request only.
 OpenedBody open_body(const Route& route, const RequestHead& head) {
   try {
     return route.open_body(head);
   } catch (...) {
-    return tl::unexpected<Response>(failed());
+    return tl::unexpected<Response>(not_handled());
   }
 }
 
@@ -30,7 +25,7 @@ std::optional<Response> take_piece(BodySink& sink, std::string_view piece) {
   try {
     return sink.take(piece);
   } catch (...) {
-    return failed();
+    return not_handled();
   }
 }
 
@@ -131,7 +126,7 @@ void Connection::finish_sink() {
     try {
       sink->sink->finish(std::move(exchange->request), responder);
     } catch (...) {
-      responder.send(failed());
+      responder.send(not_handled());
     }
   });
   sink_.reset();

@@ -8,8 +8,14 @@
 
 #include "common/base/mutex.h"
 #include "common/http/connection.h"
+#include "common/http/error_response.h"
 
 namespace sluice::http {
+
+// For a request whose handler, or sink, threw.
+inline Response not_handled() {
+  return error_response(500, error_type::kServer, "internal_error", "the request could not be handled");
+}
 
 // A sink, and whether it has heard how the body ended. Who drops the last copy must be allowed to block.
 struct Connection::OpenSink {

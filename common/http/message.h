@@ -39,6 +39,8 @@ class Headers {
 
 // True if the two are equal but for the case of ASCII letters.
 bool equals_ignoring_case(std::string_view a, std::string_view b);
+// Without the spaces and tabs around it.
+std::string_view trimmed(std::string_view text);
 
 // What is known before the body is read.
 struct RequestHead {

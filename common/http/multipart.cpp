@@ -18,29 +18,22 @@ tl::unexpected<Error> bad(std::string message) {
   return fail(ErrorCode::kInvalid, "the form is broken: " + std::move(message));
 }
 
-std::string_view trim(std::string_view text) {
-  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // One `; name=value` off the front of `text`. Senders quote differently: a backslash escapes a quote or a
 // backslash only, so that the paths that some put into file names stay what they are.
 bool take_parameter(std::string_view& text, std::string_view& name, std::string& value) {
-  text = trim(text);
+  text = trimmed(text);
   if (!text.starts_with(';')) return false;
-  text = trim(text.substr(1));
+  text = trimmed(text.substr(1));
   const std::size_t end =
       static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_token_char) - text.begin());
   name = text.substr(0, end);
-  text = trim(text.substr(end));
+  text = trimmed(text.substr(end));
   if (name.empty() || !text.starts_with('=')) return false;
-  text = trim(text.substr(1));
+  text = trimmed(text.substr(1));
   value.clear();
   if (!text.starts_with('"')) {
     const std::size_t stop = std::min(text.find(';'), text.size());
-    value = trim(text.substr(0, stop));
+    value = trimmed(text.substr(0, stop));
     text.remove_prefix(stop);
     return true;
   }
@@ -71,7 +64,7 @@ std::optional<std::string> extended_value(std::string_view text) {
 
 Result<std::string> multipart_boundary(std::string_view content_type) {
   const std::size_t end = std::min(content_type.find(';'), content_type.size());
-  if (!equals_ignoring_case(trim(content_type.substr(0, end)), "multipart/form-data")) {
+  if (!equals_ignoring_case(trimmed(content_type.substr(0, end)), "multipart/form-data")) {
     return fail(ErrorCode::kInvalid, "the media type must be multipart/form-data");
   }
   std::string_view rest = content_type.substr(end);
@@ -83,7 +76,7 @@ Result<std::string> multipart_boundary(std::string_view content_type) {
       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
              std::string_view("'()+_,-./:=? ").find(c) != std::string_view::npos;
     };
-    const bool followed = !trim(rest).empty() && !trim(rest).starts_with(';');
+    const bool followed = !trimmed(rest).empty() && !trimmed(rest).starts_with(';');
     if (followed || value.empty() || value.size() > kBoundaryBytesMax || value.back() == ' ' ||
         !std::all_of(value.begin(), value.end(), allowed)) {
       return fail(ErrorCode::kInvalid, "the boundary of the form is invalid");
@@ -211,7 +204,7 @@ Status MultipartParser::take_header(std::string_view line) {
     return bad("a part has an invalid header line");
   }
   const std::string_view name = line.substr(0, colon);
-  const std::string_view value = trim(line.substr(colon + 1));
+  const std::string_view value = trimmed(line.substr(colon + 1));
   if (equals_ignoring_case(name, "Content-Type")) {
     part_.content_type = value;
     return {};
@@ -225,7 +218,7 @@ Status MultipartParser::take_header(std::string_view line) {
   if (!equals_ignoring_case(name, "Content-Disposition")) return {};
   if (has_disposition_) return bad("a part has two dispositions");
   const std::size_t end = std::min(value.find(';'), value.size());
-  if (!equals_ignoring_case(trim(value.substr(0, end)), "form-data")) {
+  if (!equals_ignoring_case(trimmed(value.substr(0, end)), "form-data")) {
     return bad("a part's disposition isn't form-data");
   }
   std::string_view parameters = value.substr(end);
@@ -244,7 +237,8 @@ Status MultipartParser::take_header(std::string_view line) {
       extended = extended_value(text);
     }
   }
-  if (!trim(parameters).empty() && trim(parameters) != ";") return bad("a part has an invalid disposition");
+  if (!trimmed(parameters).empty() && trimmed(parameters) != ";")
+    return bad("a part has an invalid disposition");
   if (!named) return bad("a part has no name");
   if (extended && !is_file_) {
     is_file_ = true;

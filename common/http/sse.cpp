@@ -6,6 +6,8 @@ namespace sluice::http {
 
 namespace {
 
+constexpr std::string_view kHeartbeat = ": \n\n";
+
 std::string_view one_line(std::string_view text) {
   constexpr std::string_view kEnds("\r\n\0", 3);
   return text.substr(0, text.find_first_of(kEnds));
@@ -34,7 +36,7 @@ Response sse_head() {
 std::optional<ResponseStream> open_sse(const Responder& responder, Response head,
                                        std::size_t queue_bytes_max) {
   return responder.stream(std::move(head),
-                          {.queue_bytes_max = queue_bytes_max, .heartbeat = std::string(kSseHeartbeat)});
+                          {.queue_bytes_max = queue_bytes_max, .heartbeat = std::string(kHeartbeat)});
 }
 
 std::string sse_event(const SseEvent& event) {

@@ -32,6 +32,4 @@ struct SseEvent {
 // NUL, which clients would ignore.
 std::string sse_event(const SseEvent& event);
 
-inline constexpr std::string_view kSseHeartbeat = ": \n\n";
-
 }  // namespace sluice::http

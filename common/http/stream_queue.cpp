@@ -106,7 +106,6 @@ StreamQueue::Taken StreamQueue::take(std::size_t bytes_wanted) {
     }
     pieces_.pop_front();
   }
-  taken.more_now = !pieces_.empty();
   taken.ended = ended_ && pieces_.empty();
   idle_ = taken.bytes.empty() && !taken.ended;
   return taken;

@@ -58,9 +58,8 @@ class StreamQueue {
 
   // The reader's side.
   struct Taken {
-    std::string bytes;      // Of one piece or of several.
-    bool more_now = false;  // More waits already.
-    bool ended = false;     // Nothing comes after `bytes`.
+    std::string bytes;   // Of one piece or of several.
+    bool ended = false;  // Nothing comes after `bytes`.
     bool aborted = false;
   };
   // From now on `wake` runs whenever something happened since take() found nothing more to do, and what waits

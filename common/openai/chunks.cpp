@@ -53,12 +53,7 @@ json ChunkMaker::reasoning(std::string_view piece) const {
 
 json ChunkMaker::finish(const JobResult& result) const {
   json out = choice(json::object(), result.finish_reason);
-  if (!result.logprobs_json.empty()) {
-    Job job;
-    job.result = result;
-    const json whole = completion_json(surface_, job);
-    out["choices"][0]["logprobs"] = whole["choices"][0]["logprobs"];
-  }
+  out["choices"][0]["logprobs"] = logprobs_json(surface_, result);
   return out;
 }
 

@@ -16,14 +16,6 @@ json text_or_null(const std::string& text) {
   return text.empty() ? json() : json(text);
 }
 
-// The tokens of result.logprobs; null: it wasn't asked for.
-json logprob_tokens(const JobResult& result) {
-  if (result.logprobs_json.empty()) return nullptr;
-  json parsed = json::parse(result.logprobs_json, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("content") || !parsed["content"].is_array()) return nullptr;
-  return std::move(parsed["content"]);
-}
-
 json chat_logprobs(const JobResult& result) {
   json tokens = logprob_tokens(result);
   if (tokens.is_null()) return nullptr;
@@ -75,7 +67,7 @@ json chat_json(const Job& job) {
   json out = head("chat.completion", Surface::kChat, job);
   out["choices"] = json::array({{{"index", 0},
                                  {"message", std::move(message)},
-                                 {"logprobs", chat_logprobs(result)},
+                                 {"logprobs", logprobs_json(Surface::kChat, result)},
                                  {"finish_reason", result.finish_reason}}});
   out["usage"] = usage_json(result);
   out["service_tier"] = "default";
@@ -88,7 +80,7 @@ json text_json(const Job& job) {
   json out = head("text_completion", Surface::kCompletion, job);
   out["choices"] = json::array({{{"index", 0},
                                  {"text", result.text},
-                                 {"logprobs", completion_logprobs(result)},
+                                 {"logprobs", logprobs_json(Surface::kCompletion, result)},
                                  {"finish_reason", result.finish_reason}}});
   // A reasoning model thinks here too; OpenAI's object has no place for it, and clients ignore one more.
   if (!result.reasoning_content.empty()) {
@@ -100,6 +92,17 @@ json text_json(const Job& job) {
 }
 
 }  // namespace
+
+json logprob_tokens(const JobResult& result) {
+  if (result.logprobs_json.empty()) return nullptr;
+  json parsed = json::parse(result.logprobs_json, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("content") || !parsed["content"].is_array()) return nullptr;
+  return std::move(parsed["content"]);
+}
+
+json logprobs_json(Surface surface, const JobResult& result) {
+  return surface == Surface::kChat ? chat_logprobs(result) : completion_logprobs(result);
+}
 
 json usage_json(const JobResult& result) {
   return {{"prompt_tokens", result.prompt_tokens},

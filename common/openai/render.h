@@ -18,6 +18,11 @@ namespace sluice::openai {
 // A response repeats much of its request: without `request` those members have their defaults.
 nlohmann::json completion_json(Surface surface, const Job& job, const JobRequest* request = nullptr);
 
+// The tokens that an answer tells the likelihoods of, as a list; null: it wasn't asked for.
+nlohmann::json logprob_tokens(const JobResult& result);
+// `logprobs` of a choice, in the form of a chat or of the older completions; null: it wasn't asked for.
+nlohmann::json logprobs_json(Surface surface, const JobResult& result);
+
 // {"prompt_tokens", "completion_tokens", "total_tokens", …_details} of a completion.
 nlohmann::json usage_json(const JobResult& result);
 

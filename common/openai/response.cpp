@@ -3,19 +3,13 @@
 #include <nlohmann/json.hpp>
 
 #include "common/openai/ids.h"
+#include "common/openai/render.h"
 
 namespace sluice::openai {
 
 namespace {
 
 using nlohmann::json;
-
-json logprobs_of(const JobResult& result) {
-  if (result.logprobs_json.empty()) return json::array();
-  json parsed = json::parse(result.logprobs_json, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("content")) return json::array();
-  return std::move(parsed["content"]);
-}
 
 json output_of(const Job& job) {
   json output = json::array();
@@ -24,7 +18,8 @@ json output_of(const Job& job) {
   if (!job.result->reasoning_content.empty()) {
     output.push_back(reasoning_item(job.id, job.result->reasoning_content, "completed"));
   }
-  output.push_back(message_item(job.id, json::array({text_part(job.result->text, logprobs_of(*job.result))}),
+  output.push_back(message_item(job.id,
+                                json::array({text_part(job.result->text, logprob_tokens(*job.result))}),
                                 cut_off ? "incomplete" : "completed"));
   return output;
 }

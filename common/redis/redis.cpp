@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "common/base/check.h"
 #include "common/redis/connection.h"
@@ -28,6 +29,12 @@ Error redis_error(std::string_view reply) {
   }
   // What follows a quote repeats an argument, which may be anything.
   return Error{code, "redis: " + std::string(reply.substr(0, reply.find_first_of("'`\"")))};
+}
+
+Status first_error(std::span<const RedisReply> replies) {
+  const auto refused = std::find_if(replies.begin(), replies.end(), std::mem_fn(&RedisReply::is_error));
+  if (refused == replies.end()) return {};
+  return fail(redis_error(refused->text));
 }
 
 void append_redis_command(std::string& out, const RedisCommand& command) {

@@ -123,6 +123,8 @@ class RedisPool {
 
 // What a refusal by Redis means for the caller. Pure; here for tests.
 Error redis_error(std::string_view reply);
+// Of the first refusal among a pipeline's replies; fine if there is none.
+Status first_error(std::span<const RedisReply> replies);
 // A command as it goes over the wire, appended to `out`. Pure; here for tests.
 void append_redis_command(std::string& out, const RedisCommand& command);
 

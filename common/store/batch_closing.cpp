@@ -66,9 +66,7 @@ Result<std::optional<ClosingBatch>> BatchClosing::claim(std::chrono::millisecond
     update.bind(now.text).bind(claimed.output_id.value).bind(claimed.error_id.value).bind(now.text);
     update.bind(std::chrono::microseconds(hold).count()).bind(id);
     SLUICE_TRY(db.execute(update, deadline));
-    Sql read(store::kSelectFileBatch);
-    SLUICE_ASSIGN(const Rows batch, db.query(read.text("WHERE f.id = ?").bind(id), deadline));
-    claimed.batch = store::read_file_batch(batch.front());
+    SLUICE_ASSIGN(claimed.batch, store::read_written(db, BatchId{id}, deadline));
     return Claimed(std::move(claimed));
   });
 }

@@ -28,22 +28,6 @@ bool is_final(BatchStatus status) {
          status == BatchStatus::kExpired || status == BatchStatus::kCancelled;
 }
 
-std::string_view batch_event_type(BatchStatus final_status) {
-  switch (final_status) {
-    case BatchStatus::kFailed:
-      return "batch.failed";
-    case BatchStatus::kCompleted:
-      return "batch.completed";
-    case BatchStatus::kExpired:
-      return "batch.expired";
-    case BatchStatus::kCancelled:
-      return "batch.cancelled";
-    default:
-      SLUICE_CHECK(is_final(final_status));
-      return "";
-  }
-}
-
 namespace store {
 
 using nlohmann::json;
@@ -128,6 +112,17 @@ FileBatch read_file_batch(const Row& row) {
   batch.next_line = row.int64(36);
   batch.moved_to = row.str_or_null(37);
   return batch;
+}
+
+Result<FileBatch> read_written(MysqlConnection& db, const BatchId& id, Deadline deadline) {
+  Sql sql(kSelectFileBatch);
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.text("WHERE f.id = ?").bind(id.value), deadline));
+  if (rows.empty()) return fail(no_such_batch(id));
+  return read_file_batch(rows.front());
+}
+
+Error no_such_batch(const BatchId& id) {
+  return {ErrorCode::kNotFound, "no batch with id " + id.value};
 }
 
 Result<BatchNames> file_batches_of(MysqlConnection& db, std::span<const Change> changes, Deadline deadline) {
@@ -244,21 +239,19 @@ Status requeue_jobs(MysqlConnection& db, const DbNow& now, std::span<const std::
   Sql letters(
       "UPDATE dead_letter SET state = 'redriven', handled_at = ?, operation_id = ?, expires_in_s = ?, "
       "copy_due = ? WHERE state = 'dead' AND job_id IN ");
-  letters.bind(now.text)
-      .bind(operation_id.empty() ? std::nullopt : std::optional(operation_id))
-      .bind(lifetime_s)
-      .bind(now.text);
+  letters.bind(now.text).bind(null_if_empty(operation_id)).bind(lifetime_s).bind(now.text);
   SLUICE_TRY(db.execute(letters.list(ids), deadline));
   return {};
 }
 
 Status write_batch_event(MysqlConnection& db, const DbNow& now, const BatchId& id, const TenantId& tenant,
                          std::int64_t revision, BatchStatus status, IdMaker& ids, Deadline deadline) {
+  SLUICE_CHECK(is_final(status));
   const int shard = shard_of_tenant(tenant);
   Sql sql(
       "INSERT INTO event (id, shard, tenant_id, job_id, generation, type, created_at, publish_due) VALUES ");
-  sql.row(ids.make<EventId>(shard).value, shard, tenant.value, id.value, revision, batch_event_type(status),
-          now.text, now.text);
+  sql.row(ids.make<EventId>(shard).value, shard, tenant.value, id.value, revision,
+          "batch." + std::string(batch_status_name(status)), now.text, now.text);
   SLUICE_TRY(db.execute(sql, deadline));
   return {};
 }

@@ -17,6 +17,9 @@ namespace sluice::store {
 // SELECT list and FROM clause of a batch with its counters, in the order that read_file_batch expects.
 extern const char* const kSelectFileBatch;
 FileBatch read_file_batch(const Row& row);
+// Within the transaction that wrote it: once that is committed, nothing is left that could fail.
+Result<FileBatch> read_written(MysqlConnection& db, const BatchId& id, Deadline deadline);
+Error no_such_batch(const BatchId& id);
 
 // {"count": …, "data": […]}, as column file_batch.errors has it.
 std::string batch_errors_to_json(const BatchErrors& errors);

@@ -11,10 +11,6 @@ namespace sluice {
 
 namespace {
 
-Error no_such(const BatchId& id) {
-  return {ErrorCode::kNotFound, "no batch with id " + id.value};
-}
-
 // Locks the batch; as it is, without its counters.
 struct Locked {
   BatchStatus status = BatchStatus::kValidating;
@@ -28,17 +24,9 @@ Result<Locked> lock(MysqlConnection& db, const TenantId& tenant, const BatchId& 
       "tenant_id "
       "= ? FOR UPDATE");
   SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(id.value).bind(tenant.value), deadline));
-  if (rows.empty()) return fail(no_such(id));
+  if (rows.empty()) return fail(store::no_such_batch(id));
   const Row row = rows.front();
   return Locked{*batch_status_from(row.text(0)), row.int64(1), row.int64(2) != 0, row.int64(3)};
-}
-
-// Within the transaction that wrote it: once that is committed, nothing is left that could fail.
-Result<FileBatch> read_written(MysqlConnection& db, const BatchId& id, Deadline deadline) {
-  Sql sql(store::kSelectFileBatch);
-  SLUICE_ASSIGN(const Rows rows, db.query(sql.text("WHERE f.id = ?").bind(id.value), deadline));
-  if (rows.empty()) return fail(no_such(id));
-  return store::read_file_batch(rows.front());
 }
 
 // Holds the row until the commit, so that whoever removes or sweeps the file sees the batch. One that isn't
@@ -51,10 +39,6 @@ Status hold_input(MysqlConnection& db, const NewFileBatch& asked, Deadline deadl
   SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
   if (rows.empty() || rows.front().int64(0) != 0) return {};
   return fail(ErrorCode::kNotFound, "no file with id " + asked.input_file_id.value);
-}
-
-std::optional<std::string_view> null_if_empty(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional<std::string_view>(text);
 }
 
 }  // namespace
@@ -75,14 +59,14 @@ Result<FileBatch> BatchStore::create(const NewFileBatch& asked, const std::optio
         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, ? + INTERVAL ? SECOND, ?)");
     insert.bind(asked.id.value).bind(shard).bind(asked.tenant.value).bind(asked.endpoint);
     insert.bind(asked.input_file_id.value).bind(asked.window).bind(asked.window_s);
-    insert.bind(static_cast<int>(asked.priority)).bind(null_if_empty(asked.callback_url));
-    insert.bind(null_if_empty(asked.metadata_json)).bind(asked.output_expires_s).bind(now.text);
+    insert.bind(static_cast<int>(asked.priority)).bind(store::null_if_empty(asked.callback_url));
+    insert.bind(store::null_if_empty(asked.metadata_json)).bind(asked.output_expires_s).bind(now.text);
     insert.bind(now.text).bind(asked.window_s).bind(now.text);
     SLUICE_TRY(db.execute(insert, deadline));
     Sql counters("INSERT INTO batch (id, shard, tenant_id, total, created_at) VALUES ");
     counters.row(asked.id.value, shard, asked.tenant.value, 0, now.text);
     SLUICE_TRY(db.execute(counters, deadline));
-    return read_written(db, asked.id, deadline);
+    return store::read_written(db, asked.id, deadline);
   });
   // The id tells the repetition of a commit whose answer was lost.
   const bool there = !done && done.error().code == ErrorCode::kConflict &&
@@ -95,7 +79,7 @@ Result<FileBatch> BatchStore::get(const TenantId& tenant, const BatchId& id, Dea
   Sql sql(store::kSelectFileBatch);
   sql.text("WHERE f.id = ? AND f.tenant_id = ?").bind(id.value).bind(tenant.value);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
-  if (rows.empty()) return fail(no_such(id));
+  if (rows.empty()) return fail(store::no_such_batch(id));
   return store::read_file_batch(rows.front());
 }
 
@@ -112,25 +96,25 @@ Result<std::vector<FileBatch>> BatchStore::list(const TenantId& tenant, const Ba
 }
 
 Result<FileBatch> BatchStore::cancel(const TenantId& tenant, const BatchId& id, Deadline deadline) {
-  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<FileBatch> {
     SLUICE_ASSIGN(const Locked batch, lock(db, tenant, id, deadline));
     const bool running = batch.status == BatchStatus::kInProgress && (batch.open_lines > 0 || batch.retrying);
-    if (batch.status != BatchStatus::kValidating && !running) return true;
+    if (batch.status != BatchStatus::kValidating && !running) return store::read_written(db, id, deadline);
     Sql update(
         "UPDATE file_batch SET status = 'cancelling', cancelling_at = UTC_TIMESTAMP(6), work_due = "
         "UTC_TIMESTAMP(6), paused_at = NULL, moved_to = NULL, retried_to = NULL, close_due = NULL WHERE id = "
         "?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
-    return true;
+    return store::read_written(db, id, deadline);
   });
   // Repeating is safe: what is being cancelled already stays so.
   if (!done && done.error().code == ErrorCode::kOutcomeUnknown) return cancel(tenant, id, deadline);
-  return done ? get(tenant, id, deadline) : fail(done.error());
+  return done;
 }
 
 Result<FileBatch> BatchStore::set_paused(const TenantId& tenant, const BatchId& id, bool paused,
                                          Deadline deadline) {
-  const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<FileBatch> {
     SLUICE_ASSIGN(const Locked batch, lock(db, tenant, id, deadline));
     const bool over = batch.status != BatchStatus::kValidating && batch.status != BatchStatus::kInProgress;
     if (over && paused) return fail(ErrorCode::kConflict, "the batch has ended or is being cancelled");
@@ -142,12 +126,12 @@ Result<FileBatch> BatchStore::set_paused(const TenantId& tenant, const BatchId& 
     }
     update.text(" WHERE id = ?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
-    return true;
+    return store::read_written(db, id, deadline);
   });
   if (!done && done.error().code == ErrorCode::kOutcomeUnknown) {
     return set_paused(tenant, id, paused, deadline);
   }
-  return done ? get(tenant, id, deadline) : fail(done.error());
+  return done;
 }
 
 Result<FileBatch> BatchStore::retry(const TenantId& tenant, const BatchId& id, Deadline deadline) {
@@ -167,7 +151,7 @@ Result<FileBatch> BatchStore::retry(const TenantId& tenant, const BatchId& id, D
         "completed_at = NULL, failed_at = NULL, expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL "
         "WHERE id = ?");
     SLUICE_TRY(db.execute(update.bind(id.value), deadline));
-    return read_written(db, id, deadline);
+    return store::read_written(db, id, deadline);
   });
   if (done || done.error().code != ErrorCode::kOutcomeUnknown) return done;
   auto now = get(tenant, id, deadline);
@@ -181,10 +165,10 @@ Result<EndedLines> BatchStore::ended_lines(const BatchId& id, LineKind kind, std
   // Before the lines: whatever has a lower number is there to be seen.
   Sql last("SELECT next_seq - 1 FROM file_batch WHERE id = ?");
   SLUICE_ASSIGN(const Rows seqs, pool_.query(last.bind(id.value), deadline));
-  if (seqs.empty()) return fail(no_such(id));
+  if (seqs.empty()) return fail(store::no_such_batch(id));
   // Sizes first: what is fetched then is bounded.
   Sql page(
-      "SELECT l.job_id, l.seq, l.line_no, l.custom_id, COALESCE(LENGTH(r.text), 0) + "
+      "SELECT l.job_id, l.seq, l.custom_id, COALESCE(LENGTH(r.text), 0) + "
       "COALESCE(LENGTH(r.reasoning_content), 0) + COALESCE(LENGTH(r.logprobs), 0) + IF(j.surface = "
       "'response', LENGTH(p.request), 0) FROM batch_line l JOIN job j ON j.id = l.job_id JOIN job_payload p "
       "ON "
@@ -197,7 +181,7 @@ Result<EndedLines> BatchStore::ended_lines(const BatchId& id, LineKind kind, std
   std::vector<std::string_view> ids;
   std::int64_t bytes = 0;
   for (const Row row : rows) {
-    bytes += row.int64(4);
+    bytes += row.int64(3);
     if (!ids.empty() && bytes > bytes_max) break;
     ids.push_back(row.text(0));
     ended.looked_to = row.int64(1);
@@ -228,7 +212,7 @@ Result<EndedLines> BatchStore::ended_lines(const BatchId& id, LineKind kind, std
     const auto found = by_id.find(row.str(0));
     if (found == by_id.end()) continue;
     ended.lines.push_back(
-        {row.int64(1), row.int64(2), row.str(3), std::move(found->second), std::move(requests[row.str(0)])});
+        {row.int64(1), row.str(2), std::move(found->second), std::move(requests[row.str(0)])});
   }
   return ended;
 }

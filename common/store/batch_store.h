@@ -36,8 +36,6 @@ enum class BatchStatus {
 std::string_view batch_status_name(BatchStatus status);
 std::optional<BatchStatus> batch_status_from(std::string_view name);
 bool is_final(BatchStatus status);
-// "batch.completed" and so on; only for final statuses.
-std::string_view batch_event_type(BatchStatus final_status);
 
 struct BatchError {
   std::string code;
@@ -106,7 +104,6 @@ enum class LineKind { kSucceeded, kOthers, kAll };
 // A line that has ended.
 struct EndedLine {
   std::int64_t seq = 0;  // In the order in which lines ended, from 1.
-  std::int64_t line_no = 0;
   std::string custom_id;
   Job job;
   std::string request_json;  // Where the answer repeats the request (responses); else empty.

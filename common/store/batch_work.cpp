@@ -32,11 +32,6 @@ JobError batch_cancelled() {
   return {"batch_cancelled", "The batch was cancelled on request.", "job_error", ""};
 }
 
-Status done_or(const Result<bool>& done) {
-  if (!done) return fail(done.error());
-  return {};
-}
-
 }  // namespace
 
 Result<std::vector<FileBatch>> BatchWork::due(std::span<const int> shards, bool validating, int limit,
@@ -70,7 +65,7 @@ Status BatchWork::put_off(const BatchId& id, std::chrono::milliseconds time, Dea
 
 Status BatchWork::refuse(const FileBatch& batch, const BatchErrors& errors,
                          const std::optional<WrittenFile>& report, Deadline deadline) {
-  return done_or(pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     Sql update(
         "UPDATE file_batch SET status = 'failed', failed_at = ?, errors = ?, error_file_id = ?, work_due = "
@@ -85,12 +80,12 @@ Status BatchWork::refuse(const FileBatch& batch, const BatchErrors& errors,
     if (report) SLUICE_TRY(finish_file(db, report->file, report->bytes, deadline));
     SLUICE_TRY(store::write_batch_event(db, now, batch.asked.id, batch.asked.tenant, batch.revision,
                                         BatchStatus::kFailed, ids_, deadline));
-    return true;
-  }));
+    return {};
+  });
 }
 
 Status BatchWork::accept(const BatchId& id, std::int64_t lines, Deadline deadline) {
-  return done_or(pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
     Sql update(
         "UPDATE file_batch SET status = 'in_progress', in_progress_at = UTC_TIMESTAMP(6), lines_total = ?, "
         "open_lines = ?, work_due = UTC_TIMESTAMP(6) WHERE id = ? AND status = 'validating'");
@@ -100,13 +95,13 @@ Status BatchWork::accept(const BatchId& id, std::int64_t lines, Deadline deadlin
     Sql total("UPDATE batch SET total = ? WHERE id = ?");
     SLUICE_TRY(db.execute(total.bind(lines).bind(id.value), deadline));
     SLUICE_FAILPOINT("store.batch_accept_before_commit");
-    return true;
-  }));
+    return {};
+  });
 }
 
 Status BatchWork::add_lines(const FileBatch& batch, std::span<const NewLine> lines, FilePlace read_to,
                             Deadline deadline) {
-  return done_or(pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     const std::string& id = batch.asked.id.value;
     Sql lock(
@@ -144,8 +139,8 @@ Status BatchWork::add_lines(const FileBatch& batch, std::span<const NewLine> lin
     SLUICE_TRY(db.execute(progress, deadline));
     SLUICE_TRY(end_unwanted(db, now, lines, cancelling, deadline));
     SLUICE_FAILPOINT("store.batch_lines_before_commit");
-    return true;
-  }));
+    return {};
+  });
 }
 
 Status BatchWork::end_unwanted(MysqlConnection& db, const store::DbNow& now, std::span<const NewLine> lines,
@@ -177,7 +172,7 @@ Status BatchWork::end_unwanted(MysqlConnection& db, const store::DbNow& now, std
 }
 
 Status BatchWork::lose_input(const FileBatch& batch, const BatchError& error, Deadline deadline) {
-  return done_or(pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
     const std::string& id = batch.asked.id.value;
     Sql update(
         "UPDATE file_batch SET errors = ?, open_lines = open_lines - (lines_total - lines_in), lines_total = "
@@ -191,8 +186,8 @@ Status BatchWork::lose_input(const FileBatch& batch, const BatchError& error, De
     if (*updated == 0) return fail(moved_on(batch.asked.id));
     Sql total("UPDATE batch SET total = ? WHERE id = ?");
     SLUICE_TRY(db.execute(total.bind(batch.lines_in).bind(id), deadline));
-    return true;
-  }));
+    return {};
+  });
 }
 
 Result<bool> BatchWork::end_unstarted(const FileBatch& batch, Deadline deadline) {
@@ -235,18 +230,7 @@ Result<bool> BatchWork::cancel_some(const FileBatch& batch, JobId& from, int lim
       return *ended > 0 || from.empty();
     }
     next = JobId{rows[rows.size() - 1].str(0)};
-    std::vector<LockedJob> locked;
-    locked.reserve(rows.size());
-    std::vector<Change> changes;
-    for (const Row row : rows) {
-      locked.push_back(store::read_locked(row));
-      Change change;
-      change.locked = &locked.back();
-      change.to = JobState::kCancelled;
-      change.error = batch_cancelled();
-      changes.push_back(std::move(change));
-    }
-    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    SLUICE_TRY(store::end_all(db, now, rows, JobState::kCancelled, batch_cancelled(), ids_, deadline));
     SLUICE_FAILPOINT("store.batch_cancel_before_commit");
     return false;
   });
@@ -315,26 +299,24 @@ Result<bool> BatchWork::retry_some(const FileBatch& batch, int limit, Deadline d
     SLUICE_ASSIGN(const Rows still, db.query(lock.bind(now.text).bind(id).bind(from), deadline));
     if (still.empty()) return fail(moved_on(batch.asked.id));
 
-    std::vector<LockedJob> again;
-    std::vector<std::string_view> ids;
     std::vector<std::string_view> failed;
     for (const Row row : rows) {
-      if (store::read_locked(row).job.state == JobState::kFailed) failed.push_back(row.text(0));
+      if (store::read_state(row.text(5)) == JobState::kFailed) failed.push_back(row.text(0));
     }
     SLUICE_ASSIGN(const auto refused, refused_of(db, failed, deadline));
+    std::vector<std::string_view> ids;
+    std::map<std::string, store::Reopened> reopened;
     for (const Row row : rows) {
-      LockedJob locked = store::read_locked(row);
+      const LockedJob locked = store::read_locked(row);
       if (!is_final(locked.job.state) || locked.job.state == JobState::kSucceeded) continue;
       if (refused.contains(locked.job.id.value)) continue;
       ids.push_back(row.text(0));
-      again.push_back(std::move(locked));
+      reopened[id].add(locked.job);
     }
     if (!ids.empty()) {
       SLUICE_TRY(
           store::requeue_jobs(db, now, ids, rules_.attempts_max, still.front().int64(0), "", deadline));
       if (still.front().int64(1) != 0) SLUICE_TRY(hold_back(db, ids, deadline));
-      std::map<std::string, store::Reopened> reopened;
-      for (const LockedJob& locked : again) reopened[id].add(locked.job);
       SLUICE_TRY(store::reopen_lines(db, now, reopened, deadline));
     }
     const bool last = static_cast<int>(rows.size()) < limit;

@@ -3,6 +3,7 @@
 // Safe for concurrent use. Errors as in job_store.h.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ struct WorkerBeat {
   std::int64_t tokens_per_s = 0;
   std::int64_t job_tokens_per_s = 0;
 };
+
+// A worker speaks each second; one that was silent for longer counts as lost: nothing is expected of it.
+inline constexpr std::chrono::milliseconds kWorkerSilentAfter{15'000};
 
 struct WorkerInfo {
   WorkerBeat beat;

@@ -166,20 +166,8 @@ Result<int> MysqlJobStore::expire_due(int limit, Deadline deadline) {
         .bind(now.text)
         .bind(limit);
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
-    std::vector<LockedJob> locked;
-    locked.reserve(rows.size());
-    std::vector<Change> changes;
-    for (const Row row : rows) {
-      locked.push_back(store::read_locked(row));
-      Change change;
-      change.locked = &locked.back();
-      change.to = JobState::kExpired;
-      change.error =
-          JobError{"job_expired", "The job was not finished before its expires_at.", "job_error", ""};
-      changes.push_back(std::move(change));
-    }
-    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
-    return static_cast<int>(changes.size());
+    const JobError error{"job_expired", "The job was not finished before its expires_at.", "job_error", ""};
+    return store::end_all(db, now, rows, JobState::kExpired, error, ids_, deadline);
   });
 }
 

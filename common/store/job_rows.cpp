@@ -22,10 +22,6 @@ std::string cut(const std::string& text, std::size_t bytes_max) {
   return text.substr(0, end);
 }
 
-std::optional<std::string> null_if_empty(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
-
 // Multi-row statements stay well below max_allowed_packet (16 MB by default).
 constexpr std::size_t kStatementBytes = 2'000'000;
 
@@ -237,6 +233,12 @@ Result<DbNow> db_now(MysqlConnection& db, Deadline deadline) {
   return DbNow{rows.front().str(0), rows.front().int64(1)};
 }
 
+JobState read_state(std::string_view name) {
+  const auto state = job_state_from(name);
+  SLUICE_CHECK(state.has_value());
+  return *state;
+}
+
 const char* const kSelectJob =
     "SELECT j.id, j.tenant_id, j.batch_id, j.model, j.priority, j.state, j.generation, j.attempt, "  // 0-7
     SLUICE_MICROS("j.created_at") ", " SLUICE_MICROS("j.started_at") ", " SLUICE_MICROS("j.finished_at") ", "
@@ -253,9 +255,7 @@ Job read_job(const Row& row) {
   job.batch_id.value = row.str_or(2, "");
   job.model = row.str(3);
   job.priority = static_cast<Priority>(row.int64(4));
-  const auto state = job_state_from(row.text(5));
-  SLUICE_CHECK(state.has_value());
-  job.state = *state;
+  job.state = read_state(row.text(5));
   job.generation = row.int64(6);
   job.attempt = static_cast<int>(row.int64(7));
   job.created_us = row.int64(8);
@@ -292,9 +292,7 @@ LockedJob read_locked(const Row& row) {
   job.batch_id.value = row.str_or(2, "");
   job.model = row.str(3);
   job.priority = static_cast<Priority>(row.int64(4));
-  const auto state = job_state_from(row.text(5));
-  SLUICE_CHECK(state.has_value());
-  job.state = *state;
+  job.state = read_state(row.text(5));
   job.generation = row.int64(6);
   job.attempt = static_cast<int>(row.int64(7));
   job.created_us = row.int64(8);
@@ -331,6 +329,22 @@ Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>&
     job.error = change.error;
   }
   return {};
+}
+
+Result<int> end_all(MysqlConnection& db, const DbNow& now, const Rows& rows, JobState to,
+                    const JobError& error, IdMaker& ids, Deadline deadline) {
+  std::vector<LockedJob> locked;
+  locked.reserve(rows.size());
+  std::vector<Change> changes;
+  for (const Row row : rows) {
+    locked.push_back(read_locked(row));
+    Change& change = changes.emplace_back();
+    change.locked = &locked.back();
+    change.to = to;
+    change.error = error;
+  }
+  SLUICE_TRY(write_changes(db, now, changes, ids, deadline));
+  return static_cast<int>(changes.size());
 }
 
 Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const JobRules& rules) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/ids/ids.h"
@@ -23,6 +24,15 @@ struct DbNow {
   std::int64_t us = 0;
 };
 Result<DbNow> db_now(MysqlConnection& db, Deadline deadline);
+
+// For columns in which NULL says that there is no text. Borrows it, for a statement: that writes down at once
+// what it is given.
+inline std::optional<std::string_view> null_if_empty(std::string_view text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+// Column `state` of `job`.
+JobState read_state(std::string_view name);
 
 // SELECT list and FROM clause of a whole public job, in the order that read_job expects.
 extern const char* const kSelectJob;
@@ -61,6 +71,11 @@ struct Change {
 // last the batch counters. Afterwards `locked->job` is the job as it now is.
 Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes, IdMaker& ids,
                      Deadline deadline);
+
+// Ends all jobs of `rows` (of kSelectLocked, none of them final) alike, as write_changes() does. The answer:
+// how many.
+Result<int> end_all(MysqlConnection& db, const DbNow& now, const Rows& rows, JobState to,
+                    const JobError& error, IdMaker& ids, Deadline deadline);
 
 // What becomes of a start that failed for a passing reason: another try later, or dead.
 Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const JobRules& rules);

@@ -53,9 +53,6 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
     rows = 0;
     return {};
   };
-  const auto optional = [](const std::string& text) {
-    return text.empty() ? std::nullopt : std::optional<std::string_view>(text);
-  };
   const std::int64_t republish_us =
       std::chrono::duration_cast<std::chrono::microseconds>(rules.republish_after).count();
   for (const Submission& submission : submissions) {
@@ -65,10 +62,10 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
           .param(job.id.value)
           .text(",")
           .param(shard_of_id(job.id.value).value_or(0));
-      jobs.text(",").param(job.tenant.value).text(",").param(optional(job.batch_id.value));
+      jobs.text(",").param(job.tenant.value).text(",").param(store::null_if_empty(job.batch_id.value));
       jobs.text(",").param(job.model).text(",").param(static_cast<int>(job.priority)).text(",'queued',");
       jobs.param(rules.attempts_max).text(",").param(fresh.prompt_tokens).text(",").param(fresh.tokens_max);
-      jobs.text(",").param(optional(job.callback_url)).text(",").param(surface_name(job.surface));
+      jobs.text(",").param(store::null_if_empty(job.callback_url)).text(",").param(surface_name(job.surface));
       jobs.text(",").param(now.text);
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND");
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND,");
@@ -82,7 +79,7 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
       } else {
         jobs.param(now.text).text(",NULL)");
       }
-      payloads.row(job.id.value, fresh.request_json, optional(job.metadata_json));
+      payloads.row(job.id.value, fresh.request_json, store::null_if_empty(job.metadata_json));
       ++rows;
       if (jobs.size() + payloads.size() >= kStatementBytes) SLUICE_TRY(flush());
     }

@@ -20,6 +20,9 @@ constexpr const char* kSelectFile =
 constexpr const char* kVisible =
     "f.state = 'ready' AND (f.expires_at IS NULL OR f.expires_at > UTC_TIMESTAMP(6))";
 
+// What read() sees if it also finds what was removed.
+constexpr const char* kVisibleOrRemoved = "f.state IN ('ready', 'deleted')";
+
 FileInfo read_file(const Row& row) {
   FileInfo file;
   file.id.value = row.str(0);
@@ -126,7 +129,7 @@ Result<std::uint64_t> MysqlFileStore::begin(const NewFile& file, Deadline deadli
 Status MysqlFileStore::append(const NewFile& file, std::uint64_t at, std::string_view bytes,
                               Deadline deadline) {
   SLUICE_TRY(check_chunk(bytes));
-  auto done = repeatable(pool_, deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return repeatable(pool_, deadline, [&](MysqlConnection& db) -> Status {
     // Holds the row until the commit: the sweep, which marks the row first, can't miss this chunk.
     Sql touch(
         "UPDATE file SET sweep_due = UTC_TIMESTAMP(6) + INTERVAL ? SECOND "
@@ -140,10 +143,8 @@ Status MysqlFileStore::append(const NewFile& file, std::uint64_t at, std::string
     insert.row(file.id.value, at, static_cast<std::uint64_t>(bytes.size()), SqlBytes{bytes});
     insert.text(" ON DUPLICATE KEY UPDATE length = VALUES(length), data = VALUES(data)");
     if (auto inserted = db.execute(insert, deadline); !inserted) return fail(std::move(inserted).error());
-    return true;
+    return {};
   });
-  if (!done) return fail(std::move(done).error());
-  return {};
 }
 
 Result<FileInfo> MysqlFileStore::finish(const NewFile& file, std::uint64_t bytes, Deadline deadline) {
@@ -185,39 +186,34 @@ Result<std::vector<FileInfo>> MysqlFileStore::list(const FileFilter& filter, Dea
   return files;
 }
 
-Result<FileInfo> MysqlFileStore::readable(const TenantId& tenant, const FileId& id, Deadline deadline) {
-  if (!rules_.reads_removed) return get(tenant, id, deadline);
-  Sql sql(kSelectFile);
-  sql.text("WHERE f.id = ? AND f.tenant_id = ? AND f.state IN ('ready', 'deleted')");
-  SLUICE_ASSIGN(const Rows rows, pool_.query(sql.bind(id.value).bind(tenant.value), deadline));
-  if (rows.empty()) return fail(no_file(id));
-  return read_file(rows.front());
-}
-
 Result<std::string> MysqlFileStore::read(const TenantId& tenant, const FileId& id, std::uint64_t offset,
                                          std::size_t length, Deadline deadline) {
-  SLUICE_ASSIGN(const FileInfo file, readable(tenant, id, deadline));
-  if (offset >= file.bytes) return std::string();
-  const std::uint64_t end =
-      offset + std::min<std::uint64_t>({length, kFileChunkBytesMax, file.bytes - offset});
+  const std::uint64_t end = offset + std::min(length, kFileChunkBytesMax);
   // The first chunk of interest may begin up to a chunk's length before.
   const std::uint64_t from = offset - std::min<std::uint64_t>(offset, kFileChunkBytesMax - 1);
+  // One statement sees the file and its chunks as of one moment: a file that is removed meanwhile, and that
+  // the sweep is at, is not taken for a broken one. Without a chunk of interest there is one row, of NULLs.
   Sql sql(
-      "SELECT GREATEST(start, ?), SUBSTRING(data, GREATEST(start, ?) - start + 1, "
-      "LEAST(start + length, ?) - GREATEST(start, ?)) "
-      "FROM file_chunk WHERE file_id = ? AND start >= ? AND start < ? AND start + length > ? ORDER BY start");
+      "SELECT f.bytes, GREATEST(c.start, ?), SUBSTRING(c.data, GREATEST(c.start, ?) - c.start + 1, "
+      "LEAST(c.start + c.length, ?) - GREATEST(c.start, ?)) "
+      "FROM file f LEFT JOIN file_chunk c ON c.file_id = ? AND c.start >= ? AND c.start < ? "
+      "AND c.start + c.length > ? WHERE f.id = ? AND f.tenant_id = ? AND ");
   sql.bind(offset).bind(offset).bind(end).bind(offset);
   sql.bind(id.value).bind(from).bind(end).bind(offset);
+  sql.bind(id.value).bind(tenant.value);
+  sql.text(rules_.reads_removed ? kVisibleOrRemoved : kVisible).text(" ORDER BY c.start");
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
+  if (rows.empty()) return fail(no_file(id));
+  const auto file_bytes = static_cast<std::uint64_t>(rows.front().int64(0));
+  if (offset >= file_bytes) return std::string();
+  const std::uint64_t expected = std::min(end, file_bytes) - offset;
   std::string bytes;
-  bytes.reserve(end - offset);
+  bytes.reserve(expected);
   for (const Row row : rows) {
-    if (static_cast<std::uint64_t>(row.int64(0)) != offset + bytes.size()) break;
-    bytes.append(row.text(1));
+    if (row.is_null(1) || static_cast<std::uint64_t>(row.int64(1)) != offset + bytes.size()) break;
+    bytes.append(row.text(2));
   }
-  if (bytes.size() == end - offset) return bytes;
-  // Removed meanwhile, and the sweep was at it: that is not a broken file.
-  SLUICE_TRY(readable(tenant, id, deadline));
+  if (bytes.size() == expected) return bytes;
   return fail(ErrorCode::kCorrupt, "chunks of " + id.value + " are missing");
 }
 

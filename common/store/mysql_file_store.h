@@ -44,8 +44,6 @@ class MysqlFileStore final : public FileStore {
  private:
   // A batch was made of it whose lines are not all jobs yet.
   Result<bool> is_held(const std::string& id, Deadline deadline);
-  // What read() may see.
-  Result<FileInfo> readable(const TenantId& tenant, const FileId& id, Deadline deadline);
   // Takes one due file's chunks and then its row; false: `chunks_left` did not last.
   Result<bool> sweep_one(const std::string& id, FileSweep& done, Deadline deadline);
 

@@ -59,8 +59,7 @@ Result<Pause> MysqlFleetStore::set_pause(const Pause& pause, Deadline deadline) 
   return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<Pause> {
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     Sql insert("INSERT INTO pause (kind, name, reason, since, actor_tenant, actor_key) VALUES ");
-    insert.row(pause_kind_name(pause.kind), pause.name,
-               pause.reason.empty() ? std::nullopt : std::optional<std::string_view>(pause.reason), now.text,
+    insert.row(pause_kind_name(pause.kind), pause.name, store::null_if_empty(pause.reason), now.text,
                pause.actor.tenant.value, pause.actor.key);
     insert.text(
         " ON DUPLICATE KEY UPDATE reason = VALUES(reason), actor_tenant = VALUES(actor_tenant), actor_key = "

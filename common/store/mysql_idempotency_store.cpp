@@ -43,9 +43,9 @@ Status insert_claims(MysqlConnection& db, const DbNow& now, std::vector<ClaimRow
       "VALUES ");
   bool first = true;
   for (const ClaimRow& row : rows) {
-    const auto key = row.claim.key_hash.empty() ? std::nullopt : std::optional(row.claim.key_hash);
     sql.text(first ? "(" : ",(").param(row.resource_id).text(",").param(row.tenant.value).text(",");
-    sql.param(key).text(",").param(row.claim.fingerprint).text(",").param(now.text).text(",");
+    sql.param(null_if_empty(row.claim.key_hash)).text(",").param(row.claim.fingerprint);
+    sql.text(",").param(now.text).text(",");
     sql.param(now.text).text(" + INTERVAL ").param(row.claim.keep_s).text(" SECOND)");
     first = false;
   }

@@ -74,17 +74,15 @@ Result<RateLimit> MysqlLimitStore::set_limit(const RateLimit& limit, const Actor
 }
 
 Status MysqlLimitStore::unset_limit(const std::string& name, const Actor& actor, Deadline deadline) {
-  auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
     SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
     auto removed = db.execute(Sql("DELETE FROM rate_limit WHERE name = ?").bind(name), deadline);
     if (!removed) return fail(removed.error());
     if (*removed == 0) return fail(ErrorCode::kNotFound, "there is no limit " + name);
     SLUICE_TRY(
         store::write_audit(db, now, AuditEntry{{}, 0, actor, "limits.unset", name, "", 1}, ids_, deadline));
-    return true;
+    return {};
   });
-  if (!done) return fail(std::move(done).error());
-  return {};
 }
 
 }  // namespace sluice

@@ -1,6 +1,6 @@
 #include "common/store/mysql_live_store.h"
 
-#include "common/base/check.h"
+#include "common/store/fleet_store.h"
 #include "common/store/job_rows.h"
 
 namespace sluice {
@@ -22,9 +22,7 @@ Result<std::vector<JobGlance>> MysqlLiveStore::glance(std::span<const JobId> ids
     glance.tenant.value = row.str(1);
     glance.model = row.str(2);
     glance.priority = static_cast<Priority>(row.int64(3));
-    const auto state = job_state_from(row.text(4));
-    SLUICE_CHECK(state.has_value());
-    glance.state = *state;
+    glance.state = store::read_state(row.text(4));
     glance.generation = row.int64(5);
     glance.attempt = static_cast<int>(row.int64(6));
     glance.started_us = row.int64(7);
@@ -53,8 +51,8 @@ Result<FleetRate> MysqlLiveStore::fleet_rate(const std::string& model, Deadline 
       "SELECT CAST(COALESCE(SUM(jobs_max), 0) AS SIGNED), CAST(COALESCE(SUM(held_jobs), 0) AS SIGNED), "
       "CAST(COALESCE(SUM(tokens_per_s), 0) AS SIGNED), "
       "CAST(COALESCE(AVG(NULLIF(job_tokens_per_s, 0)), 0) AS SIGNED) FROM worker "
-      "WHERE model = ? AND NOT draining AND seen_at > UTC_TIMESTAMP(6) - INTERVAL 10 SECOND");
-  sql.bind(model);
+      "WHERE model = ? AND NOT draining AND seen_at > UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND");
+  sql.bind(model).bind(std::chrono::microseconds(kWorkerSilentAfter).count());
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   const Row row = rows.front();
   return FleetRate{static_cast<int>(row.int64(0)), static_cast<int>(row.int64(1)), row.int64(2),

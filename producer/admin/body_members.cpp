@@ -48,16 +48,9 @@ std::int64_t BodyMembers::whole(const char* name, std::int64_t least, std::int64
     if (errors.empty()) errors.add(name, "missing_field", "is required");
     return 0;
   }
-  const bool fits = found->is_number_integer() &&
-                    !(found->is_number_unsigned() && found->get<std::uint64_t>() > INT64_MAX) &&
-                    found->get<std::int64_t>() >= least && found->get<std::int64_t>() <= most;
-  if (!fits) {
-    errors.add(name, found->is_number() ? "out_of_range" : "invalid_type",
-               "must be a whole number of at least " + std::to_string(least) + " and at most " +
-                   std::to_string(most));
-    return 0;
-  }
-  return found->get<std::int64_t>();
+  std::int64_t value = 0;
+  read_integer(*found, name, least, most, errors, [&value](std::int64_t number) { value = number; });
+  return value;
 }
 
 http::Response BodyMembers::refusal() {

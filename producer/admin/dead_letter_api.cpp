@@ -11,6 +11,7 @@
 #include "producer/admin/admin_route.h"
 #include "producer/admin/replay.h"
 #include "producer/api/answers.h"
+#include "producer/api/job_intake.h"
 
 namespace sluice::producer {
 
@@ -179,17 +180,8 @@ http::Response DeadLetterApi::replay(const http::Request& request) {
   auto replay = read_replay(request.body, *detail, parts_.models);
   if (!replay) return refusal_answer(replay.error());
 
-  NewJob fresh;
-  fresh.job.tenant = detail->letter.tenant;
-  fresh.job.id = parts_.ids.make<JobId>(shard_of_tenant(fresh.job.tenant));
-  fresh.job.model = replay->spec.model->name();
-  fresh.job.priority = replay->spec.priority;
-  fresh.job.metadata_json = std::move(replay->spec.metadata_json);
-  fresh.job.callback_url = std::move(replay->spec.callback_url);
-  fresh.request_json = job_request_to_json(replay->spec.request);
-  fresh.prompt_tokens = replay->spec.prompt_tokens;
-  fresh.tokens_max = replay->spec.tokens_max;
-  fresh.expires_in_s = replay->spec.expires_in_s;
+  const TenantId& tenant = detail->letter.tenant;
+  NewJob fresh = new_job(parts_.ids.make<JobId>(shard_of_tenant(tenant)), tenant, std::move(replay->spec));
   const std::string changed =
       http::dump_json({{"changed", replay->changed}, {"replayed_as", fresh.job.id.value}});
   const Status done = parts_.letters.replay_letter({*id, detail->letter.generation}, fresh, actor_of(request),

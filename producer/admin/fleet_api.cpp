@@ -23,8 +23,6 @@ using nlohmann::json;
 
 namespace {
 
-// A worker speaks each second; this long after that it counts as lost.
-constexpr std::int64_t kSilentMs = 15'000;
 constexpr std::size_t kNameBytesMax = 128;
 constexpr std::size_t kReasonCharactersMax = 300;
 constexpr std::size_t kKeyNameCharactersMax = 200;
@@ -40,7 +38,7 @@ json pause_json(const Pause& pause) {
 }
 
 std::string_view worker_state(const WorkerInfo& worker) {
-  if (worker.silent_ms > kSilentMs) return "silent";
+  if (worker.silent_ms > kWorkerSilentAfter.count()) return "silent";
   if (!worker.draining) return "working";
   return worker.beat.held_jobs == 0 ? "drained" : "draining";
 }

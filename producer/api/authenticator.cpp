@@ -49,6 +49,10 @@ std::optional<std::string> key_of(const http::Headers& headers) {
   return std::string(*key);
 }
 
+const TenantId& tenant_of(const http::RequestHead& head) {
+  return head.principal_as<Principal>()->tenant;
+}
+
 Authenticator::Authenticator(AccountStore& accounts, AuthenticatorConfig config, Clock& clock,
                              ApiMetrics metrics, Guard* guard)
     : accounts_(accounts), config_(config), clock_(clock), metrics_(std::move(metrics)), guard_(guard) {}

@@ -57,5 +57,7 @@ class Authenticator {
 
 // The key as the client sent it; empty optional: none.
 std::optional<std::string> key_of(const http::Headers& headers);
+// Whose request it is that the route's authenticator let through.
+const TenantId& tenant_of(const http::RequestHead& head);
 
 }  // namespace sluice::producer

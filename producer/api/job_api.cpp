@@ -18,10 +18,6 @@ constexpr std::size_t kLargeJobs = 64;
 constexpr std::size_t kCancelBodyMax = 4096;    // Nothing in it counts; clients send "{}".
 constexpr std::chrono::minutes kWriterWait{1};  // It is woken; this only bounds the wait.
 
-const Principal& principal_of(const http::Request& request) {
-  return *request.principal_as<Principal>();  // The route's authenticator has put it there.
-}
-
 std::optional<JobId> job_id_of(const http::Request& request) {
   const std::string_view id = request.path_param("id");
   if (!is_well_formed_id(id, JobIdTag::kPrefix)) return std::nullopt;
@@ -104,7 +100,7 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
     const SubmitRefusal& refusal = parsed.error();
     return reject(responder, refusal_answer(refusal), refusal.code);
   }
-  const TenantId& tenant = principal_of(request).tenant;
+  const TenantId& tenant = tenant_of(request);
   std::optional<IdempotencyClaim> claim;
   if (may_be_repeated(request)) {
     const auto body = http::parse_json(request.body);
@@ -122,7 +118,8 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
   if (parts_.guard != nullptr) {
     std::int64_t tokens = 0;
     for (const JobSpec& spec : parsed->jobs) tokens += spec.tokens_max;
-    auto refusal = parts_.guard->check_tokens(request, principal_of(request), kScopeSubmit, tokens);
+    const Principal& principal = *request.principal_as<Principal>();
+    auto refusal = parts_.guard->check_tokens(request, principal, kScopeSubmit, tokens);
     if (refusal) return reject(responder, std::move(*refusal), "rate_limit_exceeded");
   }
   Submission submission = parts_.intake.make(tenant, std::move(parsed->jobs), parsed->is_batch);
@@ -191,7 +188,7 @@ void JobApi::get_job(const http::Request& request, const http::Responder& respon
     responder.send(no_such_job());
     return;
   }
-  const TenantId& tenant = principal_of(request).tenant;
+  const TenantId& tenant = tenant_of(request);
   // Register first, then read: an end between the two is then seen by one of them.
   std::optional<Waiters::Ticket> ticket;
   if (wait->count() > 0) {
@@ -215,7 +212,7 @@ void JobApi::list_jobs(const http::Request& request, const http::Responder& resp
     responder.send(bad_query(filter.error()));
     return;
   }
-  filter->tenant = principal_of(request).tenant;
+  filter->tenant = tenant_of(request);
   const int limit = filter->limit;
   filter->limit = limit + 1;  // One more tells whether there are more.
   const auto jobs = parts_.store.list(*filter, call_deadline());
@@ -228,7 +225,7 @@ void JobApi::cancel_job(const http::Request& request, const http::Responder& res
     return;
   }
   const auto id = job_id_of(request);
-  const auto job = id ? parts_.store.cancel(principal_of(request).tenant, *id, call_deadline())
+  const auto job = id ? parts_.store.cancel(tenant_of(request), *id, call_deadline())
                       : Result<Job>(fail(ErrorCode::kNotFound, "not an id"));
   if (job) parts_.waiters.notify(*id);
   responder.send(render(job));

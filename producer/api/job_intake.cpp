@@ -13,25 +13,30 @@ namespace {
 constexpr int kBusyRetryS = 1;
 }  // namespace
 
+NewJob new_job(JobId id, const TenantId& tenant, JobSpec&& spec) {
+  NewJob fresh;
+  fresh.job.id = std::move(id);
+  fresh.job.tenant = tenant;
+  fresh.job.model = spec.model->name();
+  fresh.job.priority = spec.priority;
+  fresh.job.surface = spec.surface;
+  fresh.job.metadata_json = std::move(spec.metadata_json);
+  fresh.job.callback_url = std::move(spec.callback_url);
+  fresh.request_json = job_request_to_json(spec.request);
+  fresh.prompt_tokens = spec.prompt_tokens;
+  fresh.tokens_max = spec.tokens_max;
+  fresh.expires_in_s = spec.expires_in_s;
+  return fresh;
+}
+
 Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, bool as_batch) {
   const int shard = shard_of_tenant(tenant);
   Submission submission;
   if (as_batch) submission.batch = NewBatch{ids_.make<BatchId>(shard), static_cast<int>(specs.size())};
   submission.jobs.reserve(specs.size());
   for (JobSpec& spec : specs) {
-    NewJob fresh;
-    fresh.job.id = ids_.make<JobId>(shard);
-    fresh.job.tenant = tenant;
+    NewJob fresh = new_job(ids_.make<JobId>(shard), tenant, std::move(spec));
     if (submission.batch) fresh.job.batch_id = submission.batch->id;
-    fresh.job.model = spec.model->name();
-    fresh.job.priority = spec.priority;
-    fresh.job.surface = spec.surface;
-    fresh.job.metadata_json = std::move(spec.metadata_json);
-    fresh.job.callback_url = std::move(spec.callback_url);
-    fresh.request_json = job_request_to_json(spec.request);
-    fresh.prompt_tokens = spec.prompt_tokens;
-    fresh.tokens_max = spec.tokens_max;
-    fresh.expires_in_s = spec.expires_in_s;
     submission.jobs.push_back(std::move(fresh));
   }
   return submission;

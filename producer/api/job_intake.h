@@ -20,6 +20,9 @@
 
 namespace sluice::producer {
 
+// The job that a spec asks for; whoever puts it into a batch says so.
+NewJob new_job(JobId id, const TenantId& tenant, JobSpec&& spec);
+
 class JobIntake {
  public:
   JobIntake(SubmitCoalescer& coalescer, Admission& admission, const RequestClaims& claims, IdMaker& ids,

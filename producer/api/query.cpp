@@ -35,12 +35,6 @@ std::chrono::milliseconds to_ms(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::lround(seconds * 1000)));
 }
 
-std::string_view trim(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 // Calls `take` with the name and the value of each preference in `respond-async, wait=10`; one of several
 // fields counts the same.
 void each_preference(const http::RequestHead& head,
@@ -54,11 +48,11 @@ void each_preference(const http::RequestHead& head,
       left = comma == std::string_view::npos ? std::string_view() : left.substr(comma + 1);
       item = item.substr(0, item.find(';'));
       const std::size_t equals = item.find('=');
-      std::string_view given = equals == std::string_view::npos ? "" : trim(item.substr(equals + 1));
+      std::string_view given = equals == std::string_view::npos ? "" : http::trimmed(item.substr(equals + 1));
       if (given.size() >= 2 && given.front() == '"' && given.back() == '"') {
         given = given.substr(1, given.size() - 2);
       }
-      take(trim(item.substr(0, equals)), given);
+      take(http::trimmed(item.substr(0, equals)), given);
     }
   }
 }

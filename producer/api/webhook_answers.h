@@ -16,11 +16,6 @@
 
 namespace sluice::producer {
 
-// Of a request that the route's authenticator let through.
-inline const TenantId& tenant_of(const http::Request& request) {
-  return request.principal_as<Principal>()->tenant;
-}
-
 nlohmann::json delivery_json(const LoggedDelivery& one);
 
 // An OpenAI list of at most `limit` of `items`; one more than that means that there are more.

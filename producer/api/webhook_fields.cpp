@@ -37,9 +37,9 @@ tl::unexpected<BadQuery> bad_param(std::string_view param, std::string message) 
   return tl::unexpected(BadQuery{field_name(param), std::move(message)});
 }
 
-bool read_limit(std::string_view value, int& limit) {
+bool read_limit(std::string_view value, int& limit, int max) {
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), limit);
-  return error == std::errc() && end == value.data() + value.size() && limit >= 1 && limit <= kListLimitMax;
+  return error == std::errc() && end == value.data() + value.size() && limit >= 1 && limit <= max;
 }
 
 bool is_given_twice(const http::RequestHead& head, const std::string& name) {

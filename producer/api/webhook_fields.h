@@ -26,8 +26,8 @@ tl::unexpected<SubmitRefusal> refuse_fields(FieldErrors errors);
 tl::expected<void, SubmitRefusal> read_object(std::string_view body, FieldErrors& errors,
                                               const ReadField& read);
 tl::unexpected<BadQuery> bad_param(std::string_view param, std::string message);
-// Sets `limit`; false: it is none.
-bool read_limit(std::string_view value, int& limit);
+// Sets `limit`; false: it is none from 1 to `max`.
+bool read_limit(std::string_view value, int& limit, int max = kListLimitMax);
 bool is_given_twice(const http::RequestHead& head, const std::string& name);
 
 }  // namespace sluice::producer

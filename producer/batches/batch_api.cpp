@@ -31,11 +31,6 @@ http::Response no_such_batch() {
                               "id");
 }
 
-http::Response no_such_file() {
-  return http::error_response(404, http::error_type::kNotFound, "file_not_found", "There is no such file.",
-                              "input_file_id");
-}
-
 std::optional<BatchId> batch_id_of(const http::Request& request) {
   const std::string_view id = request.path_param("id");
   if (!is_well_formed_id(id, BatchIdTag::kPrefix)) return std::nullopt;
@@ -104,13 +99,30 @@ void BatchApi::create(const http::Request& request, const http::Responder& respo
   }
   NewFileBatch& batch = parsed->batch;
   batch.tenant = tenant_of(request);
+  json body;  // Of a request that may be a repetition; others need it no more.
+  std::optional<IdempotencyClaim> claim;
+  if (!parsed->validate_only && may_be_repeated(request)) {
+    // Before the file is looked for: a repetition is answered though the file is gone by now.
+    body = http::parse_json(request.body).value_or(nullptr);
+    auto looked = look(request, batch.tenant, body);
+    if (!looked) {
+      responder.send(std::move(looked.error()));
+      return;
+    }
+    if (looked->existing) {
+      responder.send(made_before(batch.tenant, *looked->existing));
+      return;
+    }
+    claim = std::move(looked->claim);
+  }
   if (!is_well_formed_id(batch.input_file_id.value, FileIdTag::kPrefix)) {
-    responder.send(no_such_file());
+    responder.send(no_such_input_file());
     return;
   }
   const auto file = parts_.files.get(batch.tenant, batch.input_file_id, call_deadline());
   if (!file) {
-    responder.send(file.error().code == ErrorCode::kNotFound ? no_such_file() : store_failure(file.error()));
+    responder.send(file.error().code == ErrorCode::kNotFound ? no_such_input_file()
+                                                             : store_failure(file.error()));
     return;
   }
   if (file->purpose != kInputPurpose) {
@@ -124,7 +136,7 @@ void BatchApi::create(const http::Request& request, const http::Responder& respo
     return;
   }
   if (!parsed->validate_only) {
-    responder.send(start(request, std::move(batch)));
+    responder.send(start(request, body, std::move(batch), claim));
   } else if (!dry_runs_.submit(batch, responder)) {
     responder.send(http::busy_response(503, "overloaded", "Too many files wait to be checked.", kBusyRetryS));
   }
@@ -134,27 +146,27 @@ http::Response BatchApi::made_before(const TenantId& tenant, const IdempotencyRe
   return answer(parts_.batches.get(tenant, BatchId{record.resource_id}, call_deadline()));
 }
 
-http::Response BatchApi::start(const http::Request& request, NewFileBatch batch) {
-  const json body = http::parse_json(request.body).value_or(nullptr);
-  const auto look = [&] {
-    return parts_.claims.look(request, batch.tenant, "/v1/batches", body, call_deadline());
-  };
-  auto looked = look();
-  if (!looked) return std::move(looked.error());
-  if (looked->existing) return made_before(batch.tenant, *looked->existing);
+tl::expected<RequestClaims::Looked, http::Response> BatchApi::look(const http::Request& request,
+                                                                   const TenantId& tenant, const json& body) {
+  return parts_.claims.look(request, tenant, "/v1/batches", body, call_deadline());
+}
+
+http::Response BatchApi::start(const http::Request& request, const json& body, NewFileBatch batch,
+                               const std::optional<IdempotencyClaim>& claim) {
   batch.id = parts_.ids.make<BatchId>(shard_of_tenant(batch.tenant));
-  auto made = parts_.batches.create(batch, looked->claim, call_deadline());
+  auto made = parts_.batches.create(batch, claim, call_deadline());
   const bool unknown = !made && made.error().code == ErrorCode::kOutcomeUnknown;
-  if (unknown) made = parts_.batches.create(batch, looked->claim, call_deadline());
-  if (!made && made.error().code == ErrorCode::kConflict && looked->claim) {
+  if (unknown) made = parts_.batches.create(batch, claim, call_deadline());
+  if (!made && made.error().code == ErrorCode::kConflict && claim) {
     // The same key came at the same time, and was faster.
-    auto again = look();
+    auto again = look(request, batch.tenant, body);
     if (!again) return std::move(again.error());
     if (again->existing) return made_before(batch.tenant, *again->existing);
-    return std::move(parts_.claims.settle(*looked->claim, std::nullopt).error());
+    return std::move(parts_.claims.settle(*claim, std::nullopt).error());
   }
   if (!made && (unknown || made.error().code == ErrorCode::kOutcomeUnknown)) return outcome_unknown(batch.id);
-  if (!made) return made.error().code == ErrorCode::kNotFound ? no_such_file() : store_failure(made.error());
+  if (!made)
+    return made.error().code == ErrorCode::kNotFound ? no_such_input_file() : store_failure(made.error());
   SLUICE_FAILPOINT("producer.after_batch_commit");
   parts_.log.info("batch_created", {{"batch_id", batch.id.value},
                                     {"tenant", batch.tenant.value},

@@ -6,6 +6,9 @@
 
 #include <chrono>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <tl/expected.hpp>
 
 #include "common/base/clock.h"
 #include "common/http/router.h"
@@ -65,7 +68,13 @@ class BatchApi {
 
   http::Response set_paused(const http::Request& request, bool paused);
   http::Response lines(const http::Request& request, LineKind kind);
-  http::Response start(const http::Request& request, NewFileBatch batch);
+  // Whether the request was sent before.
+  tl::expected<RequestClaims::Looked, http::Response> look(const http::Request& request,
+                                                           const TenantId& tenant,
+                                                           const nlohmann::json& body);
+  // `body`, parsed, counts with a claim only.
+  http::Response start(const http::Request& request, const nlohmann::json& body, NewFileBatch batch,
+                       const std::optional<IdempotencyClaim>& claim);
   // What the request made when it was sent before.
   http::Response made_before(const TenantId& tenant, const IdempotencyRecord& record);
   Deadline call_deadline() const { return Deadline::in(parts_.clock, config_.call_timeout); }

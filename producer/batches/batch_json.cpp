@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "common/http/error_response.h"
 #include "producer/api/answers.h"
 
 namespace sluice::producer {
@@ -84,6 +85,11 @@ json validation_json(const NewFileBatch& asked, const InputCheck& check) {
            {{"prompt_tokens", check.prompt_tokens()},
             {"completion_tokens_max", check.tokens_max() - check.prompt_tokens()},
             {"total_tokens_max", check.tokens_max()}}}};
+}
+
+http::Response no_such_input_file() {
+  return http::error_response(404, http::error_type::kNotFound, "file_not_found", "There is no such file.",
+                              "input_file_id");
 }
 
 }  // namespace sluice::producer

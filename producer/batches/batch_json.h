@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "common/http/message.h"
 #include "common/store/batch_store.h"
 #include "producer/batches/input_check.h"
 
@@ -16,5 +17,7 @@ nlohmann::json batch_to_json(const FileBatch& batch, std::size_t errors_max);
 nlohmann::json batch_errors_json(const BatchErrors& errors, std::size_t errors_max);
 // What a dry run found.
 nlohmann::json validation_json(const NewFileBatch& asked, const InputCheck& check);
+// The answer where the file to read isn't there, or is somebody else's.
+http::Response no_such_input_file();
 
 }  // namespace sluice::producer

@@ -6,6 +6,7 @@
 #include "common/base/failpoint.h"
 #include "common/job/request.h"
 #include "common/store/file_writer.h"
+#include "producer/api/job_intake.h"
 
 namespace sluice::producer {
 
@@ -234,28 +235,24 @@ NewLine BatchLoop::make_line(const FileBatch& batch, std::int64_t line_no, std::
   NewLine line;
   line.line_no = line_no;
   NewJob& fresh = line.job;
-  fresh.job.id = parts_.ids.make<JobId>(shard_of_tenant(batch.asked.tenant));
-  fresh.job.tenant = batch.asked.tenant;
-  fresh.job.batch_id = batch.asked.id;
-  fresh.job.priority = batch.asked.priority;
-  fresh.job.surface = batch_surface(batch.asked.endpoint).value_or(Surface::kJob);
+  JobId id = parts_.ids.make<JobId>(shard_of_tenant(batch.asked.tenant));
   auto parsed = parse_input_line(text, batch.asked.endpoint, parts_.models);
-  if (!parsed) {
+  if (parsed) {
+    line.custom_id = std::move(parsed->custom_id);
+    fresh = new_job(std::move(id), batch.asked.tenant, std::move(parsed->spec));
+    fresh.job.callback_url = std::move(parsed->callback_url);
+  } else {
     const BatchError& error = parsed.error().error;
     line.custom_id = parsed.error().custom_id;
     line.refused = JobError{error.code, error.message, "invalid_request_error", error.param};
+    fresh.job.id = std::move(id);
+    fresh.job.tenant = batch.asked.tenant;
     fresh.job.model = parts_.models.default_model().name();
     fresh.request_json = "{}";
-    return line;
   }
-  JobSpec& spec = parsed->spec;
-  line.custom_id = std::move(parsed->custom_id);
-  fresh.job.model = spec.model->name();
-  fresh.job.metadata_json = std::move(spec.metadata_json);
-  fresh.job.callback_url = std::move(parsed->callback_url);
-  fresh.request_json = job_request_to_json(spec.request);
-  fresh.prompt_tokens = spec.prompt_tokens;
-  fresh.tokens_max = spec.tokens_max;
+  fresh.job.batch_id = batch.asked.id;
+  fresh.job.priority = batch.asked.priority;
+  fresh.job.surface = batch_surface(batch.asked.endpoint).value_or(Surface::kJob);
   return line;
 }
 

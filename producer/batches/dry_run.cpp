@@ -70,10 +70,8 @@ void DryRuns::check(const NewFileBatch& asked, const http::Responder& responder)
     }
     const auto line = lines.next(Deadline::in(clock_, config_.call_timeout));
     if (!line) {
-      responder.send(line.error().code == ErrorCode::kNotFound
-                         ? http::error_response(404, http::error_type::kNotFound, "file_not_found",
-                                                "There is no such file.", "input_file_id")
-                         : store_failure(line.error()));
+      responder.send(line.error().code == ErrorCode::kNotFound ? no_such_input_file()
+                                                               : store_failure(line.error()));
       return;
     }
     if (!*line || !check.take(**line)) break;

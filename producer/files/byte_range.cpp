@@ -8,12 +8,6 @@ namespace sluice::producer {
 
 namespace {
 
-std::string_view trim(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 // Digits only. One that is too large for us lies behind every file.
 std::optional<std::uint64_t> position(std::string_view text) {
   const bool digits =
@@ -27,11 +21,11 @@ std::optional<std::uint64_t> position(std::string_view text) {
 // What is asked for, its length cut at the file's end; length 0: nothing is there. Empty: no single range.
 std::optional<ByteRange> read_range(std::string_view header, std::uint64_t size) {
   constexpr std::string_view kUnit = "bytes=";
-  header = trim(header);
+  header = http::trimmed(header);
   if (header.size() < kUnit.size() || !http::equals_ignoring_case(header.substr(0, kUnit.size()), kUnit)) {
     return std::nullopt;
   }
-  const std::string_view range = trim(header.substr(kUnit.size()));
+  const std::string_view range = http::trimmed(header.substr(kUnit.size()));
   const std::size_t dash = range.find('-');
   if (dash == std::string_view::npos) return std::nullopt;
   const std::string_view first_text = range.substr(0, dash);
@@ -57,7 +51,7 @@ RangeAnswer choose_range(const http::RequestHead& head, std::uint64_t size, cons
   const auto header = head.headers.get("Range");
   if (!header || head.method != http::Method::kGet) return answer;
   const auto version = head.headers.get("If-Range");
-  if (version && trim(*version) != etag) return answer;
+  if (version && http::trimmed(*version) != etag) return answer;
   const auto range = read_range(*header, size);
   if (!range) return answer;
   answer.range = *range;
@@ -72,11 +66,11 @@ RangeAnswer choose_range(const http::RequestHead& head, std::uint64_t size, cons
 bool has_version(const http::Headers& headers, const std::string& etag) {
   const auto header = headers.get("If-None-Match");
   if (!header) return false;
-  if (trim(*header) == "*") return true;
+  if (http::trimmed(*header) == "*") return true;
   // Our tags hold no comma.
   for (std::string_view rest = *header; !rest.empty();) {
     const std::size_t comma = rest.find(',');
-    std::string_view one = trim(rest.substr(0, comma));
+    std::string_view one = http::trimmed(rest.substr(0, comma));
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
     if (one.starts_with("W/")) one.remove_prefix(2);
     if (one == etag) return true;

@@ -21,8 +21,6 @@ using nlohmann::json;
 
 // Of a form beside its file.
 constexpr std::size_t kFormBytes = 64 * 1024;
-// Read at a time for an answer: what a slow client makes us hold is this and what its connection holds.
-constexpr std::size_t kContentBytes = 256 * 1024;
 constexpr int kBusyRetryS = 5;
 
 json file_json(const FileInfo& file) {
@@ -51,10 +49,6 @@ std::optional<FileId> file_id_of(const http::RequestHead& head) {
   const std::string_view id = head.path_param("id");
   if (!is_well_formed_id(id, FileIdTag::kPrefix)) return std::nullopt;
   return FileId{std::string(id)};
-}
-
-const TenantId& tenant_of(const http::RequestHead& head) {
-  return head.principal_as<Principal>()->tenant;
 }
 
 // A request's body on its way through the parser of forms into an upload.
@@ -121,21 +115,15 @@ void FileApi::add_routes(http::Router& router) {
     route.authenticate = parts_.authenticator.require(scope);
     return route;
   };
-  const auto add = [&](Method method, const char* path, Scope scope,
-                       http::Response (FileApi::*handle)(const http::Request&), bool takes_query) {
-    http::Route one = route(scope);
-    one.handler = webhook_handler(
-        [this, handle](const http::Request& request) { return (this->*handle)(request); }, takes_query);
-    router.add(method, path, std::move(one));
-  };
+  const auto add = webhook_routes(router, parts_.authenticator, this);
   http::Route upload = route(kScopeSubmit);
   upload.body_max = config_.upload.bytes_max + kFormBytes;
   upload.content_type = "multipart/form-data";
   upload.open_body = [this](const http::RequestHead& head) { return open_upload(head); };
   router.add(Method::kPost, "/v1/files", std::move(upload));
-  add(Method::kGet, "/v1/files", kScopeRead, &FileApi::list, true);
-  add(Method::kGet, "/v1/files/{id}", kScopeRead, &FileApi::get, false);
-  add(Method::kDelete, "/v1/files/{id}", kScopeSubmit, &FileApi::remove, false);
+  add(Method::kGet, "/v1/files", kScopeRead, 0, &FileApi::list, true);
+  add(Method::kGet, "/v1/files/{id}", kScopeRead, 0, &FileApi::get);
+  add(Method::kDelete, "/v1/files/{id}", kScopeSubmit, 0, &FileApi::remove);
   http::Route contents = route(kScopeRead);
   contents.handler = [this](http::Request request, http::Responder responder) {
     if (const auto query = read_no_query(request); !query) {
@@ -242,8 +230,7 @@ void FileApi::content(const http::Request& request, const http::Responder& respo
       [this, file = *file, at = chosen.range.offset,
        end = chosen.range.offset + chosen.range.length](std::size_t wanted) mutable -> Result<std::string> {
         if (at >= end) return std::string();
-        const std::size_t length =
-            std::min<std::uint64_t>({std::max<std::size_t>(wanted, 1), kContentBytes, end - at});
+        const std::size_t length = std::min<std::uint64_t>(wanted, end - at);
         SLUICE_ASSIGN(std::string bytes,
                       parts_.files.read(file.tenant, file.id, at, length, call_deadline()));
         at += bytes.size();

@@ -1,7 +1,6 @@
 #include "producer/files/file_query.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "producer/api/webhook_fields.h"
 
@@ -26,12 +25,9 @@ tl::expected<FileFilter, BadQuery> read_file_query(const http::RequestHead& head
       if (!is_well_formed_id(value, FileIdTag::kPrefix)) return bad_param(name, "must be the id of a file");
       filter.after.value = value;
     } else if (name == "limit") {
-      int limit = 0;
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), limit);
-      if (error != std::errc() || end != value.data() + value.size() || limit < 1 || limit > kFileListMax) {
+      if (!read_limit(value, filter.limit, kFileListMax)) {
         return bad_param(name, "must be a whole number from 1 to " + std::to_string(kFileListMax));
       }
-      filter.limit = limit;
     } else if (name == "order") {
       if (value != "asc" && value != "desc") return bad_param(name, "must be asc or desc");
       filter.newest_first = value == "desc";

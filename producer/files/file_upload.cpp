@@ -166,8 +166,7 @@ tl::expected<FileInfo, UploadRefusal> FileUpload::finish() {
     return tl::unexpected(refusal(error));
   };
   if (const Status whole = check_form(); !whole) return refused(whole.error());
-  writer_->file().purpose = file_.purpose;
-  writer_->file().expires_in_s = file_.expires_in_s;
+  writer_->file() = file_;  // Purpose and expiry may have come after the contents.
   if (const Status flushed = writer_->flush(deadline()); !flushed) {
     (void)failed(flushed.error());
     return refused(flushed.error());

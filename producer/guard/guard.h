@@ -6,7 +6,6 @@
 // Safe for concurrent use. Everything given to the constructor must outlive it.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <optional>

@@ -4,7 +4,6 @@
 // Safe for concurrent use. Store and clock must outlive it.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>

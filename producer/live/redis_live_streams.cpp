@@ -49,8 +49,8 @@ Result<std::vector<LiveStreams::News>> RedisLiveStreams::read(std::span<const Pl
   }
   for (std::size_t i = 0; i < places.size(); ++i) index.emplace(places[i].key, i);
   SLUICE_ASSIGN(std::vector<RedisReply> replies, redis_.pipeline(commands, deadline));
+  SLUICE_TRY(first_error(replies));
   for (RedisReply& reply : replies) {
-    if (reply.is_error()) return fail(redis_error(reply.text));
     for (RedisReply& stream : reply.items) {
       if (stream.items.empty()) continue;
       const auto found = index.find(stream.items[0].text);
@@ -70,10 +70,7 @@ Status RedisLiveStreams::ask_for(std::span<const JobId> ids, Deadline deadline) 
   commands.reserve(ids.size());
   for (const JobId& id : ids) commands.push_back({"SET", live_watch_key(id), "1", "EX", kWatchedSeconds});
   SLUICE_ASSIGN(const std::vector<RedisReply> replies, redis_.pipeline(commands, deadline));
-  for (const RedisReply& reply : replies) {
-    if (reply.is_error()) return fail(redis_error(reply.text));
-  }
-  return {};
+  return first_error(replies);
 }
 
 }  // namespace sluice::producer

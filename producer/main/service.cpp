@@ -73,12 +73,12 @@ std::string make_owner_name(Rng& rng) {
   return "producer-" + std::string(host.data()) + "-" + std::to_string(getpid()) + "-" + to_hex(random);
 }
 
-// The feed reads all the time while somebody watches: it has a connection that no request waits for.
 FileRules reading_removed(FileRules rules) {
   rules.reads_removed = true;
   return rules;
 }
 
+// The feed reads all the time while somebody watches: it has a connection that no request waits for.
 RedisConfig for_live_text(RedisConfig config) {
   config.connections_max = 1;
   return config;

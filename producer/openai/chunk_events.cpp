@@ -6,6 +6,7 @@
 #include "common/openai/chunks.h"
 #include "common/openai/render.h"
 #include "producer/openai/answer_events.h"
+#include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
 
@@ -34,7 +35,7 @@ class ChunkEvents final : public AnswerEvents {
 
   std::string end(const Job& job) override {
     if (!job.result) {
-      return broken(job.error.value_or(JobError{"internal_error", "The job failed.", "server_error", ""}));
+      return broken(error_of(job));
     }
     std::string out = data_event(chunks_->finish(*job.result));
     if (include_usage_) out += data_event(chunks_->usage(*job.result));

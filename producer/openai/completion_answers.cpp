@@ -29,13 +29,16 @@ std::string completion_location(Surface surface, const JobId& id) {
   return std::string(surface_route(surface)) + "/" + openai::surface_id(surface, id);
 }
 
+JobError error_of(const Job& job) {
+  return job.error.value_or(JobError{"internal_error", "The job failed.", "server_error", ""});
+}
+
 http::Response final_answer(Surface surface, const Job& job, const JobRequest* request) {
   const int status = openai::final_status(job);
   if (status == 200) {
     return about(job.id, http::json_response(200, openai::completion_json(surface, job, request)));
   }
-  const JobError error =
-      job.error.value_or(JobError{"internal_error", "The job failed.", "server_error", ""});
+  const JobError error = error_of(job);
   return about(job.id, http::error_response(
                            status, error.type, error.code, error.message,
                            error.param.empty() ? std::nullopt : std::optional<std::string_view>(error.param),

@@ -19,10 +19,6 @@ namespace {
 constexpr std::size_t kCancelBodyMax = 4096;  // Nothing in it counts; clients send "{}".
 constexpr int kBusyRetryS = 1;
 
-const TenantId& tenant_of(const http::Request& request) {
-  return request.principal_as<Principal>()->tenant;  // The route's authenticator has put it there.
-}
-
 std::optional<JobId> id_of(Surface surface, const http::Request& request) {
   return openai::job_id_from(surface, request.path_param("id"));
 }

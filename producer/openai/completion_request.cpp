@@ -57,7 +57,8 @@ class CompletionReader {
                    [&spec](std::int64_t n) { spec.expires_in_s = n; });
     }
     read_bool("stream", out_.stream);
-    if (given("cache") != nullptr) read_bool("cache", out_.cache.emplace());
+    bool ignored = false;  // No answer is one that was given before.
+    read_bool("cache", ignored);
     read_stream_options();
     read_sampling();
     read_max_tokens();

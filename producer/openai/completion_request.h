@@ -27,7 +27,6 @@ struct CompletionRequest {
   bool stream = false;
   bool include_usage = false;  // A last chunk with the usage (chat, completion).
   bool background = false;     // Answer at once (response).
-  std::optional<bool> cache;   // Whether an answer that was given before will do; unset: the server's choice.
 };
 
 // The messages of a conversation so far, without its instructions: those that an earlier response was asked

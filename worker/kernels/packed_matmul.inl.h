@@ -11,10 +11,11 @@
 //   kRows        rows in a register: 16, or 8 (then a panel is walked twice)
 //   kPanels      panels whose weights are in registers at a time
 //   kSignedBytes codes of 8 bits are wanted signed; else they are made unsigned
-//   kFloatDots   products may start from kFloatStart, see below; it has fused(a, b, c): a × b - c, rounded
-//   once Codes, Ints, Floats, and the functions below on them. dots<Bits, First, Quads>(w, x, start, to)
-//   makes, for each of P panels, start[r] + Σ over 4 × Quads columns of w[r] · x; w holds codes of so many
-//   bits, and the first of them are those of quad First.
+//   kFloatDots   products may start from kFloatStart, see below; then there is
+//                fused(a, b, c): a × b - c, rounded once
+// and Codes, Ints, Floats, with the functions below on them. dots<Bits, First, Quads>(w, x, start, to) makes,
+// for each of P panels, start[r] + Σ over 4 × Quads columns of w[r] · x; w holds codes of so many bits, and
+// the first of them are those of quad First.
 #pragma once
 
 #include <array>

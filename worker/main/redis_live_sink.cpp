@@ -22,9 +22,7 @@ Result<std::vector<bool>> RedisLiveSink::put(std::span<const Write> writes, Dead
     commands.push_back({"EXPIRE", key, "3600"});
   }
   SLUICE_ASSIGN(const std::vector<RedisReply> replies, redis_.pipeline(commands, deadline));
-  for (const RedisReply& reply : replies) {
-    if (reply.is_error()) return fail(redis_error(reply.text));
-  }
+  SLUICE_TRY(first_error(replies));
   std::vector<bool> done;
   done.reserve(writes.size());
   for (const std::size_t index : at) done.push_back(!replies[index].is_nil());

@@ -25,6 +25,16 @@ TEST(RedisErrors, SayWhatTheCallerDoesNext) {
   EXPECT_EQ(redis_error("WRONGTYPE Operation against a key").code, ErrorCode::kInternal);
 }
 
+TEST(RedisErrors, TheFirstRefusalOfAPipelineCounts) {
+  using Kind = RedisReply::Kind;
+  const RedisReply fine{.kind = Kind::kString, .text = "ERR is what was stored"};
+  const RedisReply full{.kind = Kind::kError, .text = "OOM command not allowed"};
+  const RedisReply wrong{.kind = Kind::kError, .text = "WRONGTYPE Operation against a key"};
+  EXPECT_TRUE(first_error({}));
+  EXPECT_TRUE(first_error(std::vector{fine, fine}));
+  EXPECT_EQ(first_error(std::vector{fine, full, wrong}).error().code, ErrorCode::kExhausted);
+}
+
 TEST(RedisErrors, NeverRepeatArguments) {
   const Error error = redis_error("ERR unknown command 'private words', with args beginning with: 'more'");
   EXPECT_EQ(error.message, "redis: ERR unknown command ");

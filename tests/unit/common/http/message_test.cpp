@@ -19,6 +19,13 @@ TEST(Headers, AreFoundWithoutRegardToCase) {
   EXPECT_FALSE(headers.contains("x"));
 }
 
+TEST(Trimmed, LosesSpacesAndTabsAtItsEndsOnly) {
+  EXPECT_EQ(trimmed(" \ta \tb\t "), "a \tb");
+  EXPECT_EQ(trimmed("\ra\n"), "\ra\n");
+  EXPECT_EQ(trimmed(" \t "), "");
+  EXPECT_EQ(trimmed(""), "");
+}
+
 TEST(Method, NamesAreCaseSensitive) {
   EXPECT_EQ(parse_method("POST"), Method::kPost);
   EXPECT_EQ(parse_method("post"), std::nullopt);

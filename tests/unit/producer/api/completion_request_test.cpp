@@ -45,7 +45,6 @@ TEST_F(CompletionRequestTest, AChatHasOpenAisDefaults) {
   EXPECT_EQ(request.spec.request.parameters.max_tokens, 256);
   EXPECT_EQ(request.spec.prompt_tokens, 2);
   EXPECT_FALSE(request.stream);
-  EXPECT_FALSE(request.cache.has_value());
 }
 
 TEST_F(CompletionRequestTest, AChatTakesWhatClientsSend) {
@@ -80,7 +79,6 @@ TEST_F(CompletionRequestTest, AChatTakesWhatClientsSend) {
   EXPECT_EQ(request.spec.metadata_json, R"({"order":"1"})");
   EXPECT_TRUE(request.stream);
   EXPECT_TRUE(request.include_usage);
-  EXPECT_EQ(request.cache, false);
 }
 
 TEST_F(CompletionRequestTest, WhatCantBeDoneIsRefusedByName) {

@@ -33,7 +33,8 @@ TEST(LiveAnswer, PiecesAreJoinedAndWhatIsKnownIsDropped) {
   EXPECT_FALSE(answer.take(said(2, 0, "one two three")));
   EXPECT_FALSE(answer.take(said(2, 4, "two")));
   EXPECT_EQ(answer.text(), "one two three");
-  EXPECT_EQ(answer.attempt(), 2);
+  EXPECT_FALSE(answer.take(said(1, 13, " four")));
+  EXPECT_EQ(answer.text(), "one two three") << "the second attempt has spoken";
 }
 
 TEST(LiveAnswer, APieceBehindAHoleWaitsForTheWhole) {
