@@ -10,7 +10,7 @@ import urllib.parse
 from pathlib import Path
 
 import hostile_http
-from world import REPOSITORY, Client, Receiver, Stack, binaries
+from world import FORM, REPOSITORY, Client, Receiver, Stack, binaries, form
 
 DESCRIPTION = json.loads((REPOSITORY / "schema" / "openapi.json").read_text(encoding="utf-8"))
 METHODS = ("get", "post", "put", "patch", "delete")
