@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/check.h"
+#include "common/job/result_json.h"
 
 namespace sluice {
 
@@ -18,7 +19,7 @@ constexpr std::array<std::string_view, kSurfaces> kSurfaceNames = {"job", "chat"
 // Rows: from; columns: to, both in the order of JobState.
 constexpr bool kTransitions[kJobStates][kJobStates] = {
     // queued running succeeded failed dead cancelled expired
-    {false, true, false, true, true, true, true},       // queued
+    {false, true, true, true, true, true, true},        // queued
     {true, false, true, true, true, true, true},        // running
     {false, false, false, false, false, false, false},  // succeeded
     {true, false, false, false, false, false, false},   // failed
@@ -118,27 +119,13 @@ nlohmann::json job_to_json(const Job& job) {
       {"metadata", nullptr},
       {"result", nullptr},
       {"error", nullptr},
+      {"leader_id", text_or_null(job.leader_id.value)},
   };
   if (!job.metadata_json.empty()) {
     auto metadata = nlohmann::json::parse(job.metadata_json, nullptr, false);
     if (metadata.is_object()) out["metadata"] = std::move(metadata);
   }
-  if (job.result) {
-    out["result"] = {{"text", job.result->text},
-                     {"reasoning_content", text_or_null(job.result->reasoning_content)},
-                     {"finish_reason", job.result->finish_reason},
-                     {"precision", text_or_null(job.result->precision)},
-                     {"usage",
-                      {{"prompt_tokens", job.result->prompt_tokens},
-                       {"completion_tokens", job.result->completion_tokens},
-                       {"total_tokens", job.result->prompt_tokens + job.result->completion_tokens},
-                       {"prompt_tokens_details", {{"cached_tokens", job.result->cached_tokens}}},
-                       {"completion_tokens_details", {{"reasoning_tokens", job.result->reasoning_tokens}}}}}};
-    if (!job.result->logprobs_json.empty()) {
-      auto logprobs = nlohmann::json::parse(job.result->logprobs_json, nullptr, false);
-      if (logprobs.is_object()) out["result"]["logprobs"] = std::move(logprobs);
-    }
-  }
+  if (job.result) out["result"] = result_to_json(*job.result);
   if (job.error) {
     out["error"] = {{"code", job.error->code},
                     {"message", job.error->message},
@@ -182,30 +169,14 @@ Result<Job> job_from_cache(std::string_view text) {
     job.expires_us = times.at(3).get<std::int64_t>();
     if (in.at("metadata").is_object()) job.metadata_json = in.at("metadata").dump();
     job.callback_url = in.at("callback_url").get<std::string>();
+    if (in.contains("leader_id"))
+      job.leader_id.value = text_at("leader_id");  // Copies of an earlier version lack it.
     if (const auto surface = in.find("surface"); surface != in.end()) {  // An earlier version knew only jobs.
       const auto known = surface_from(surface->get<std::string>());
       if (!known) return fail(ErrorCode::kCorrupt, "cached job: unknown surface");
       job.surface = *known;
     }
-    if (const auto& result = in.at("result"); result.is_object()) {
-      JobResult r;
-      r.text = result.at("text").get<std::string>();
-      if (result.at("reasoning_content").is_string()) r.reasoning_content = result.at("reasoning_content");
-      r.finish_reason = result.at("finish_reason").get<std::string>();
-      r.prompt_tokens = result.at("usage").at("prompt_tokens").get<std::int64_t>();
-      r.completion_tokens = result.at("usage").at("completion_tokens").get<std::int64_t>();
-      // Copies of an earlier version lack these.
-      const auto detail = [&result](const char* group, const char* name) -> std::int64_t {
-        const auto& usage = result.at("usage");
-        return usage.contains(group) ? usage.at(group).at(name).get<std::int64_t>() : 0;
-      };
-      r.cached_tokens = detail("prompt_tokens_details", "cached_tokens");
-      r.reasoning_tokens = detail("completion_tokens_details", "reasoning_tokens");
-      if (result.contains("logprobs")) r.logprobs_json = result.at("logprobs").dump();
-      if (result.contains("precision") && result.at("precision").is_string())
-        r.precision = result.at("precision");
-      job.result = std::move(r);
-    }
+    if (const auto& result = in.at("result"); result.is_object()) job.result = result_from_json(result);
     if (const auto& error = in.at("error"); error.is_object()) {
       JobError e;
       e.code = error.at("code").get<std::string>();

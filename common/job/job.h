@@ -76,6 +76,7 @@ struct Job {
   std::int64_t expires_us = 0;
   std::string metadata_json;  // An object, or empty.
   std::string callback_url;   // Empty = none.
+  JobId leader_id;            // Whose result it waits for, or was given; empty = it is computed by itself.
   std::optional<JobResult> result;
   std::optional<JobError> error;
 };

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "common/base/failpoint.h"
+#include "common/store/answer_rows.h"
 #include "common/store/job_rows.h"
 #include "common/store/mysql_job_store.h"
 
@@ -104,7 +105,12 @@ Result<std::vector<EndingResult>> MysqlJobStore::finish_together(std::span<const
     for (std::size_t i = 0; i < changes.size(); ++i) {
       EndingResult& result = results[changed[i]];
       result.outcome = is_final(changes[i].to) ? EndingOutcome::kEnded : EndingOutcome::kRequeued;
-      if (is_final(changes[i].to)) result.job = changes[i].locked->job;
+      if (!is_final(changes[i].to)) continue;
+      LockedJob& ended = *changes[i].locked;
+      result.job = ended.job;
+      if (ended.answer_until_us == 0) continue;
+      result.answer_key = ended.answer_key;
+      result.answer_until_us = ended.answer_until_us;
     }
     SLUICE_TRY(add_metadata(db, results, deadline));
     SLUICE_FAILPOINT("store.finish_before_commit");
@@ -168,6 +174,13 @@ Result<int> MysqlJobStore::expire_due(int limit, Deadline deadline) {
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     const JobError error{"job_expired", "The job was not finished before its expires_at.", "job_error", ""};
     return store::end_all(db, now, rows, JobState::kExpired, error, ids_, deadline);
+  });
+}
+
+Result<int> MysqlJobStore::settle_followers(int limit, Deadline deadline) {
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    return store::settle_due_followers(db, now, limit, ids_, deadline);
   });
 }
 

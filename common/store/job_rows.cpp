@@ -4,10 +4,12 @@
 #include <array>
 #include <cctype>
 #include <cstdio>
+#include <deque>
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
 #include "common/job/end_event.h"
+#include "common/store/answer_rows.h"
 #include "common/store/batch_rows.h"
 
 namespace sluice::store {
@@ -149,7 +151,7 @@ Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Cha
       sql =
           Sql("UPDATE job SET state = ?, finished_at = ?, worker_id = NULL, lease_due = NULL, publish_due = "
               "NULL, "
-              "expire_due = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, error_type = ?, "
+              "expire_due = NULL, leader_id = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, error_type = ?, "
               "error_param = ?, "
               "error_message = ? WHERE id = ?");
       sql.bind(job_state_name(change.to)).bind(now.text).bind(change.lapsed ? 1 : 0);
@@ -245,7 +247,7 @@ const char* const kSelectJob =
     SLUICE_MICROS("j.expires_at") ", "  // 8-11
     "p.metadata, j.callback_url, j.error_code, j.error_message, j.error_type, j.error_param, "  // 12-17
     "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens, "  // 18-22
-    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type, j.surface "  // 23-27
+    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type, j.surface, j.leader_id "  // 23-28
     "FROM job j JOIN job_payload p ON p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id ";
 
 Job read_job(const Row& row) {
@@ -265,6 +267,7 @@ Job read_job(const Row& row) {
   job.metadata_json = row.str_or(12, "");
   job.callback_url = row.str_or(13, "");
   job.surface = read_surface(row.text(27));
+  job.leader_id.value = row.str_or(28, "");
   if (is_final(job.state) && job.state != JobState::kSucceeded) {
     job.error = JobError{row.str_or(14, ""), row.str_or(15, ""), row.str_or(16, ""), row.str_or(17, "")};
   }
@@ -281,7 +284,7 @@ const char* const kSelectLocked =
     SLUICE_MICROS("created_at") ", " SLUICE_MICROS("started_at") ", " SLUICE_MICROS("finished_at") ", "
     SLUICE_MICROS("expires_at") ", "  // 8-11
     "callback_url, shard, attempts_max, attempts_forgiven, lapsed_starts, worker_id, "  // 12-17
-    "CAST(started_at AS CHAR), surface "  // 18-19
+    "CAST(started_at AS CHAR), surface, answer_key, leader_id "  // 18-21
     "FROM job ";
 
 LockedJob read_locked(const Row& row) {
@@ -307,11 +310,17 @@ LockedJob read_locked(const Row& row) {
   locked.worker_id = row.str_or(17, "");
   locked.started_text = row.str_or(18, "");
   job.surface = read_surface(row.text(19));
+  locked.answer_key = row.str_or(20, "");
+  job.leader_id.value = row.str_or(21, "");
   return locked;
 }
 
 Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes, IdMaker& ids,
                      Deadline deadline) {
+  // Those who wait for one of these results end with it, behind the caller's own.
+  const std::size_t own = changes.size();
+  std::deque<LockedJob> followers;
+  SLUICE_TRY(settle_answers(db, now, changes, followers, deadline));
   for (const Change& change : changes) SLUICE_CHECK(can_become(change.locked->job.state, change.to));
   SLUICE_TRY(write_results(db, changes, deadline));
   SLUICE_TRY(write_attempts(db, now, changes, deadline));
@@ -324,10 +333,12 @@ Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>&
     Job& job = change.locked->job;
     job.state = change.to;
     if (!is_final(change.to)) continue;
+    if (change.to != JobState::kSucceeded) job.leader_id = JobId();
     job.finished_us = now.us;
     job.result = change.result;
     job.error = change.error;
   }
+  changes.resize(own);
   return {};
 }
 

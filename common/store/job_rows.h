@@ -31,6 +31,9 @@ inline std::optional<std::string_view> null_if_empty(std::string_view text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
+// publish_due of a queued job that is held back.
+inline constexpr const char* kNever = "9999-12-31";
+
 // Column `state` of `job`.
 JobState read_state(std::string_view name);
 
@@ -47,6 +50,9 @@ struct LockedJob {
   int lapsed_starts = 0;
   std::string worker_id;
   std::string started_text;  // When the last start began, as the database writes it.
+  std::string answer_key;    // Of NewJob; empty = none.
+  // Set by write_changes(): until when the result of a job that ended well is given to others; 0 = it isn't.
+  std::int64_t answer_until_us = 0;
 
   // Starts that count against attempts_max.
   int attempts_used() const { return job.attempt - attempts_forgiven; }
@@ -67,8 +73,9 @@ struct Change {
   const char* dead_reason = nullptr;  // kDead: attempts | poison.
 };
 
-// Writes all changes inside the caller's transaction: results, states, attempts, dead letters, events, and
-// last the batch counters. Afterwards `locked->job` is the job as it now is.
+// Writes all changes inside the caller's transaction: results, states, attempts, dead letters, events, what
+// becomes of the jobs that wait for a result of these, and last the batch counters. Afterwards `locked->job`
+// is the job as it now is.
 Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes, IdMaker& ids,
                      Deadline deadline);
 
@@ -83,7 +90,8 @@ Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const 
 // The same for errors that differ only by numbers and ids in their messages: 16 hex digits.
 std::string error_fingerprint(const std::string& code, const std::string& message);
 
-// Batch, job and payload rows of new jobs, inside the caller's transaction, in statements of bounded size.
+// Batch, job and payload rows of new jobs, inside the caller's transaction, in statements of bounded size. A
+// job with a leader is held back.
 Status insert_submissions(MysqlConnection& db, const DbNow& now, std::span<const Submission> submissions,
                           const JobRules& rules, Deadline deadline);
 

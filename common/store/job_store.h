@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/ids/ids.h"
+#include "common/job/answer.h"
 #include "common/job/job.h"
 #include "common/store/idempotency_store.h"
 
@@ -42,7 +43,7 @@ struct NewBatch {
 
 struct NewJob {
   // Given: id, tenant, batch_id, model, priority, surface, metadata_json, callback_url. Filled in by
-  // submit(): times, state.
+  // submit(): times, state, leader_id, and the result of a job that ended at once.
   Job job;
   std::string request_json;
   std::int64_t prompt_tokens = 0;
@@ -50,6 +51,20 @@ struct NewJob {
   std::int64_t expires_in_s = 3600;
   bool publish_reserved =
       false;  // The caller publishes it right after the commit; else the dispatcher's scan does.
+
+  // SHA-256, in hex, of all that decides over the result. Jobs of a tenant with the same one share it: while
+  // one of them is at it the others wait for it, and it is given to later ones for `answer_keep_s` seconds.
+  // Empty: computed for this job alone.
+  std::string answer_key;
+  std::int64_t answer_keep_s = 3600;
+  bool stale_will_do = false;  // Before it is refused for want of room: a result whose time is over.
+  bool may_follow = true;  // False: takes a result that is there, but doesn't wait for another job's.
+  // Given: a result that is known already; the job ends with it at once. Filled in by submit() where the
+  // database knows one.
+  std::optional<Answer> answer;
+
+  // Accepted to be computed: neither ended nor waiting for another's result.
+  bool is_to_run() const { return !answer && job.leader_id.empty(); }
 };
 
 // What one request asks to be accepted, all or nothing.
@@ -120,6 +135,9 @@ enum class EndingOutcome {
 struct EndingResult {
   EndingOutcome outcome = EndingOutcome::kLost;
   std::optional<Job> job;  // With kEnded.
+  // Set if the job's result is for others, too: where it is kept, and until when.
+  std::string answer_key;
+  std::int64_t answer_until_us = 0;
 };
 
 struct JobFilter {
@@ -191,6 +209,9 @@ class JobStore {
   virtual Result<int> rescue_lapsed(int limit, Deadline deadline) = 0;
   // Ends up to `limit` jobs whose time is over.
   virtual Result<int> expire_due(int limit, Deadline deadline) = 0;
+  // Looks after up to `limit` jobs whose leader may have ended without them. Answers the number that ended or
+  // now run by themselves.
+  virtual Result<int> settle_followers(int limit, Deadline deadline) = 0;
 };
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/failpoint.h"
+#include "common/store/answer_rows.h"
 #include "common/store/idempotency_rows.h"
 #include "common/store/job_rows.h"
 #include "common/store/mysql_job_store.h"
@@ -38,8 +39,8 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
                    const JobRules& rules, Deadline deadline) {
   constexpr const char* kJob =
       "INSERT INTO job (id, shard, tenant_id, batch_id, model, priority, state, attempts_max, prompt_tokens, "
-      "tokens_max, callback_url, surface, created_at, expires_at, expire_due, publish_due, published_at) "
-      "VALUES ";
+      "tokens_max, callback_url, surface, answer_key, leader_id, created_at, expires_at, expire_due, "
+      "publish_due, published_at) VALUES ";
   constexpr const char* kPayload = "INSERT INTO job_payload (job_id, request, metadata) VALUES ";
   Sql jobs(kJob);
   Sql payloads(kPayload);
@@ -66,10 +67,14 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
       jobs.text(",").param(job.model).text(",").param(static_cast<int>(job.priority)).text(",'queued',");
       jobs.param(rules.attempts_max).text(",").param(fresh.prompt_tokens).text(",").param(fresh.tokens_max);
       jobs.text(",").param(store::null_if_empty(job.callback_url)).text(",").param(surface_name(job.surface));
+      jobs.text(",").param(store::null_if_empty(fresh.answer_key));
+      jobs.text(",").param(store::null_if_empty(job.leader_id.value));
       jobs.text(",").param(now.text);
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND");
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND,");
-      if (fresh.publish_reserved) {
+      if (!fresh.is_to_run()) {
+        jobs.param(store::kNever).text(",NULL)");
+      } else if (fresh.publish_reserved) {
         jobs.param(now.text)
             .text(" + INTERVAL ")
             .param(republish_us)
@@ -202,7 +207,10 @@ Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadlin
   const auto insert = [&](MysqlConnection& db) -> Result<bool> {
     SLUICE_ASSIGN(at, store::db_now(db, deadline));
     SLUICE_TRY(store::insert_claims(db, at, claims, deadline));
+    SLUICE_TRY(store::join_answers(db, at, submissions, deadline));
     SLUICE_TRY(store::insert_submissions(db, at, submissions, rules_, deadline));
+    SLUICE_TRY(store::insert_followers(db, at, submissions, deadline));
+    SLUICE_TRY(store::end_answered(db, at, submissions, ids_, deadline));
     SLUICE_FAILPOINT("store.submit_before_commit");
     return true;
   };
@@ -230,6 +238,10 @@ Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadlin
       fresh.job.state = JobState::kQueued;
       fresh.job.created_us = at.us;
       fresh.job.expires_us = at.us + fresh.expires_in_s * 1'000'000;
+      if (!fresh.answer) continue;
+      fresh.job.state = JobState::kSucceeded;
+      fresh.job.finished_us = at.us;
+      fresh.job.result = fresh.answer->result;
     }
   }
   return {};

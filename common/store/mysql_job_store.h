@@ -39,6 +39,7 @@ class MysqlJobStore final : public JobStore {
   Result<std::vector<EndingResult>> finish(std::span<const Ending> endings, Deadline deadline) override;
   Result<int> rescue_lapsed(int limit, Deadline deadline) override;
   Result<int> expire_due(int limit, Deadline deadline) override;
+  Result<int> settle_followers(int limit, Deadline deadline) override;
 
  private:
   // One transaction for all; the caller bisects.

@@ -20,6 +20,7 @@ Duration Rescuer::run_once() {
   if (owned_().empty()) return config_.look_every;
   const auto rescued = store_.rescue_lapsed(config_.batch_max, Deadline::in(clock_, config_.call_timeout));
   const auto expired = store_.expire_due(config_.batch_max, Deadline::in(clock_, config_.call_timeout));
+  const auto settled = store_.settle_followers(config_.batch_max, Deadline::in(clock_, config_.call_timeout));
   if (rescued && *rescued > 0) {
     metrics_.rescued.add(*rescued);
     log_.warn("leases_lapsed", {{"jobs", *rescued}});
@@ -29,13 +30,15 @@ Duration Rescuer::run_once() {
     metrics_.expired.add(*expired);
     log_.info("jobs_expired", {{"jobs", *expired}});
   }
-  if (!rescued || !expired) {
+  if (settled && *settled > 0) on_requeued_();  // Some may run by themselves now.
+  if (!rescued || !expired || !settled) {
     metrics_.loop_failures.with({"rescuer"}).add();
-    log_.warn_limited("rescue_failed",
-                      {{"error", rescued ? expired.error().message : rescued.error().message}});
+    const Error& error = !rescued ? rescued.error() : !expired ? expired.error() : settled.error();
+    log_.warn_limited("rescue_failed", {{"error", error.message}});
     return config_.retry_after;
   }
-  const bool more = *rescued == config_.batch_max || *expired == config_.batch_max;
+  const bool more =
+      *rescued == config_.batch_max || *expired == config_.batch_max || *settled >= config_.batch_max;
   return more ? Duration::zero() : Duration(config_.look_every);
 }
 

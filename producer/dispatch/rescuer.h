@@ -1,4 +1,5 @@
-// Returns what was lost: running jobs whose lease lapsed, and jobs whose time is over.
+// Returns what was lost: running jobs whose lease lapsed, jobs whose time is over, and jobs that wait for the
+// result of another that ended without them.
 //
 // Several producers may do it at once: each row is handled by one. Runs on the loop's own thread. Store and
 // clock must outlive it.

@@ -24,6 +24,7 @@ class Reservations {
     std::map<Key, std::vector<std::int64_t>> wanted;
     for (const Submission& submission : submissions) {
       for (const NewJob& fresh : submission.jobs) {
+        if (fresh.answer) continue;  // Ends at once.
         Key key{fresh.job.model, fresh.job.priority, fresh.job.tenant};
         std::vector<std::int64_t>& tokens = wanted[key];
         tokens.push_back(fresh.tokens_max);
@@ -40,6 +41,7 @@ class Reservations {
     }
     for (Submission& submission : submissions) {
       for (NewJob& fresh : submission.jobs) {
+        if (fresh.answer) continue;
         int& left = room[Key{fresh.job.model, fresh.job.priority, fresh.job.tenant}];
         fresh.publish_reserved = left > 0;
         if (left > 0) --left;
@@ -56,10 +58,10 @@ class Reservations {
       for (const NewJob& fresh : submissions[i].jobs) {
         if (!fresh.publish_reserved) continue;
         const Queue key{fresh.job.model, fresh.job.priority};
-        if (answers[i]) {
+        if (answers[i] && fresh.is_to_run()) {
           committed[key].push_back(TaskRef{fresh.job.id, fresh.job.generation, fresh.job.attempt});
         } else {
-          // If it was committed after all, the scan finds it.
+          // Another computes it; or it was not committed, or was after all, and then the scan finds it.
           ++unused[key];
         }
       }

@@ -1,6 +1,7 @@
 #include "tests/support/fake_job_store.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "common/base/backoff.h"
@@ -62,6 +63,82 @@ void FakeJobStore::end(Row& row, JobState to, std::optional<JobResult> result,
   event.shard = row.shard;
   event.publish_due_us = now_us();
   events_.push_back(std::move(event));
+  if (row.job.leader_id.empty()) {
+    settle_answer(row);
+  } else if (to != JobState::kSucceeded) {
+    row.job.leader_id = JobId();
+  }
+}
+
+void FakeJobStore::join_answer(NewJob& fresh) {
+  fresh.job.leader_id = fresh.answer ? fresh.answer->job : JobId();
+  if (fresh.answer_key.empty() || fresh.answer) return;
+  AnswerRow& known = answers_[{fresh.job.tenant.value, fresh.answer_key}];
+  const auto leader = rows_.find(known.job.value);
+  if (leader != rows_.end() && known.expires_us > now_us()) {
+    fresh.answer = Answer{known.job, known.expires_us, *leader->second.job.result};
+    fresh.job.leader_id = known.job;
+  } else if (leader != rows_.end() && !is_final(leader->second.job.state) &&
+             fresh.job.priority >= leader->second.job.priority) {
+    if (fresh.may_follow) fresh.job.leader_id = known.job;
+  } else {
+    known = AnswerRow{fresh.job.id, fresh.answer_keep_s, -1};
+  }
+}
+
+void FakeJobStore::settle_answer(Row& leader) {
+  if (leader.answer_key.empty()) return;
+  const auto at = answers_.find({leader.job.tenant.value, leader.answer_key});
+  const bool own = at != answers_.end() && at->second.job == leader.job.id;
+  JobId heir;
+  for (auto& [id, row] : rows_) {
+    if (row.job.leader_id != leader.job.id || row.job.state != JobState::kQueued) continue;
+    if (leader.job.state == JobState::kSucceeded) {
+      end(row, JobState::kSucceeded, leader.job.result, std::nullopt);
+    } else if (heir.empty()) {
+      heir = row.job.id;
+      row.job.leader_id = JobId();
+      row.publish_due_us = row.job.created_us;
+    } else {
+      row.job.leader_id = heir;
+    }
+  }
+  if (!own) return;
+  if (leader.job.state == JobState::kSucceeded) {
+    at->second.expires_us = now_us() + at->second.keep_s * 1'000'000;
+  } else if (heir.empty()) {
+    answers_.erase(at);
+  } else {
+    at->second.job = heir;
+  }
+}
+
+Result<int> FakeJobStore::settle_followers(int, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("settle_followers")) return fail(fault->code, "fault asked for");
+  return 0;  // Here a leader's end reaches all of them.
+}
+
+Result<std::optional<Answer>> FakeJobStore::find_answer(const TenantId& tenant, const std::string& key,
+                                                        Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("find_answer")) return fail(fault->code, "fault asked for");
+  const auto known = answers_.find({tenant.value, key});
+  if (known == answers_.end() || known->second.expires_us < 0) return std::optional<Answer>();
+  const Job& job = rows_.at(known->second.job.value).job;
+  return std::optional(Answer{job.id, known->second.expires_us, *job.result});
+}
+
+Result<int> FakeJobStore::forget_answers(int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("forget_answers")) return fail(fault->code, "fault asked for");
+  int forgotten = 0;
+  std::erase_if(answers_, [&](const auto& entry) {
+    const std::int64_t until = entry.second.expires_us;
+    return until >= 0 && until + kStaleAnswerS * 1'000'000 <= now_us() && forgotten < limit &&
+           ++forgotten > 0;
+  });
+  return forgotten;
 }
 
 void FakeJobStore::requeue(Row& row, std::int64_t run_in_ms) {
@@ -122,6 +199,7 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
     if (status) {
       for (NewJob& fresh : submission.jobs) {
         Row row;
+        join_answer(fresh);
         fresh.job.created_us = now_us();
         fresh.job.expires_us = now_us() + fresh.expires_in_s * 1'000'000;
         row.job = fresh.job;
@@ -130,9 +208,17 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
         row.tokens_max = fresh.tokens_max;
         row.shard = shard_of_id(fresh.job.id.value).value_or(0);
         row.lifetime_s = fresh.expires_in_s;
+        row.answer_key = fresh.answer_key;
         row.publish_due_us = now_us() + (fresh.publish_reserved ? us(rules_.republish_after) : 0);
         if (fresh.publish_reserved) row.published_us = now_us();
-        rows_.emplace(fresh.job.id.value, std::move(row));
+        if (!fresh.is_to_run()) {
+          row.publish_due_us = std::numeric_limits<std::int64_t>::max();
+          row.published_us = -1;
+        }
+        Row& added = rows_.emplace(fresh.job.id.value, std::move(row)).first->second;
+        if (!fresh.answer) continue;
+        end(added, JobState::kSucceeded, fresh.answer->result, std::nullopt);
+        fresh.job = added.job;
       }
     }
     answers.push_back(std::move(status));
@@ -434,6 +520,12 @@ Result<std::vector<EndingResult>> FakeJobStore::finish(std::span<const Ending> e
         }
         result.outcome = ended ? EndingOutcome::kEnded : EndingOutcome::kRequeued;
         if (ended) result.job = row.job;
+        const auto known = answers_.find({row.job.tenant.value, row.answer_key});
+        if (row.job.state == JobState::kSucceeded && known != answers_.end() &&
+            known->second.job == row.job.id) {
+          result.answer_key = row.answer_key;
+          result.answer_until_us = known->second.expires_us;
+        }
       }
     }
     results.push_back(std::move(result));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "common/store/answer_store.h"
 #include "common/store/audit_store.h"
 #include "common/store/dead_letter_store.h"
 #include "common/store/event_store.h"
@@ -25,7 +26,8 @@ class FakeJobStore final : public JobStore,
                            public OperationStore,
                            public AuditStore,
                            public FleetStore,
-                           public IdempotencyStore {
+                           public IdempotencyStore,
+                           public AnswerStore {
  public:
   // Both must outlive the store.
   FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}, OperationRules operations = {})
@@ -55,6 +57,11 @@ class FakeJobStore final : public JobStore,
   Result<std::vector<EndingResult>> finish(std::span<const Ending> endings, Deadline deadline) override;
   Result<int> rescue_lapsed(int limit, Deadline deadline) override;
   Result<int> expire_due(int limit, Deadline deadline) override;
+  Result<int> settle_followers(int limit, Deadline deadline) override;
+
+  Result<std::optional<Answer>> find_answer(const TenantId& tenant, const std::string& key,
+                                            Deadline deadline) override;
+  Result<int> forget_answers(int limit, Deadline deadline) override;
 
   Result<std::vector<DueEvent>> due_events(std::span<const int> shards, int limit,
                                            Deadline deadline) override;
@@ -130,6 +137,7 @@ class FakeJobStore final : public JobStore,
     std::int64_t published_us = -1;
     std::int64_t lease_due_us = -1;
     std::string worker_id;
+    std::string answer_key;
     std::int64_t lifetime_s = 0;
     std::vector<AttemptRecord> failed_starts;
   };
@@ -139,6 +147,11 @@ class FakeJobStore final : public JobStore,
     std::string resource_id;
     std::int64_t made_us = 0;
     std::int64_t expires_us = 0;
+  };
+  struct AnswerRow {
+    JobId job;
+    std::int64_t keep_s = 0;
+    std::int64_t expires_us = -1;  // -1 = NULL.
   };
   struct LetterRow {
     DeadLetter letter;
@@ -165,6 +178,10 @@ class FakeJobStore final : public JobStore,
   void end(Row& row, JobState to, std::optional<JobResult> result, std::optional<JobError> error)
       REQUIRES(mutex_);
   void requeue(Row& row, std::int64_t run_in_ms) REQUIRES(mutex_);
+  // Decides whether a new job leads, follows, or is answered.
+  void join_answer(NewJob& fresh) REQUIRES(mutex_);
+  // What the end of a leader means for the jobs that follow it.
+  void settle_answer(Row& leader) REQUIRES(mutex_);
   bool fail_start(Row& row, JobError error, bool lapsed) REQUIRES(mutex_);  // True: dead.
 
   void write_letter(const Row& row, const JobError& error, DeadReason reason) REQUIRES(mutex_);
@@ -191,6 +208,7 @@ class FakeJobStore final : public JobStore,
   std::map<std::string, Row> rows_ GUARDED_BY(mutex_);
   std::vector<EventRow> events_ GUARDED_BY(mutex_);
   std::vector<ClaimedKey> keys_ GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, AnswerRow> answers_ GUARDED_BY(mutex_);  // By tenant, key.
   std::map<std::pair<std::string, std::int64_t>, LetterRow> letters_
       GUARDED_BY(mutex_);  // By job, generation.
   std::map<std::string, OperationRow> operations_ GUARDED_BY(mutex_);

@@ -207,7 +207,7 @@ void Completer::refuse(JobEnd&& end, const Error& error, std::vector<JobEnd>& un
 void Completer::answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& answers) {
   SLUICE_FAILPOINT("worker.after_commit");
   std::vector<DeliveryTag> tags;
-  std::vector<Job> ended;
+  std::vector<EndingResult> ended;
   for (std::size_t i = 0; i < ends.size(); ++i) {
     const bool released = std::holds_alternative<Released>(ends[i].how);
     std::string_view outcome = "lost";
@@ -219,7 +219,7 @@ void Completer::answered(std::vector<JobEnd>& ends, std::vector<EndingResult>&& 
     BatchId batch;
     if (answers[i].job) {
       batch = answers[i].job->batch_id;
-      ended.push_back(std::move(*answers[i].job));
+      ended.push_back(std::move(answers[i]));
     }
     const auto job = held_.remove(ends[i].key);
     if (!job->acked) tags.push_back(job->tag);

@@ -1,4 +1,5 @@
-// Where ended jobs are put for quick reads. Speed, never truth: what can't be put is read from the database.
+// Where ended jobs, and results that others share, are put for quick reads. Speed, never truth: what can't be
+// put is read from the database.
 //
 // Safe for concurrent use.
 #pragma once
@@ -6,7 +7,7 @@
 #include <span>
 
 #include "common/base/result.h"
-#include "common/job/job.h"
+#include "common/store/job_store.h"
 
 namespace sluice::worker {
 
@@ -14,7 +15,8 @@ class ResultCache {
  public:
   virtual ~ResultCache() = default;
   // On an error some of them may be there.
-  virtual Status put(std::span<const Job> jobs, Deadline deadline) = 0;
+  // Each of `ended` has its job.
+  virtual Status put(std::span<const EndingResult> ended, Deadline deadline) = 0;
 };
 
 }  // namespace sluice::worker

@@ -1,4 +1,4 @@
-// Ended jobs in Redis, for an hour each, where the producers look first.
+// Ended jobs in Redis, for an hour each, and results that others share, where the producers look first.
 #pragma once
 
 #include "common/redis/redis.h"
@@ -9,7 +9,7 @@ namespace sluice::worker {
 class RedisResultCache final : public ResultCache {
  public:
   explicit RedisResultCache(RedisPool& redis) : redis_(redis) {}  // `redis` must outlive this.
-  Status put(std::span<const Job> jobs, Deadline deadline) override;
+  Status put(std::span<const EndingResult> ended, Deadline deadline) override;
 
  private:
   RedisPool& redis_;

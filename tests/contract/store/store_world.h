@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/store/mysql_answer_store.h"
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_dead_letter_store.h"
 #include "common/store/mysql_event_store.h"
@@ -35,6 +36,7 @@ class World {
   virtual AuditStore& audit() = 0;
   virtual FleetStore& fleet() = 0;
   virtual IdempotencyStore& idempotency() = 0;
+  virtual AnswerStore& answers() = 0;
   virtual void advance(std::chrono::milliseconds by) = 0;
   virtual Clock& clock() = 0;
   // How far time may go by itself between two lines of a test.
@@ -50,6 +52,7 @@ class FakeWorld final : public World {
   AuditStore& audit() override { return store_; }
   FleetStore& fleet() override { return store_; }
   IdempotencyStore& idempotency() override { return store_; }
+  AnswerStore& answers() override { return store_; }
   void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
   Clock& clock() override { return clock_; }
   std::chrono::milliseconds slack() const override { return std::chrono::milliseconds(1); }
@@ -72,7 +75,8 @@ class MysqlWorld final : public World {
         operations_(database.pool(), ids_, JobRules{}, OperationRules{}),
         audit_(database.pool(), ids_),
         fleet_(database.pool(), ids_),
-        idempotency_(database.pool()) {
+        idempotency_(database.pool()),
+        answers_(database.pool()) {
     database.clear_jobs();
   }
   JobStore& jobs() override { return jobs_; }
@@ -82,6 +86,7 @@ class MysqlWorld final : public World {
   AuditStore& audit() override { return audit_; }
   FleetStore& fleet() override { return fleet_; }
   IdempotencyStore& idempotency() override { return idempotency_; }
+  AnswerStore& answers() override { return answers_; }
   // The server's clock can't be moved, so everything it has written moves into the past instead.
   void advance(std::chrono::milliseconds by) override {
     const std::string back = " - INTERVAL " + std::to_string(by.count() * 1000) + " MICROSECOND";
@@ -97,6 +102,8 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE worker SET " + moved("seen_at"));
     database_.execute("UPDATE file_batch SET " + moved("created_at") + ", " + moved("expires_at") + ", " +
                       moved("work_due") + ", " + moved("close_due"));
+    database_.execute("UPDATE answer SET " + moved("expires_at"));
+    database_.execute("UPDATE follower SET " + moved("look_due"));
     database_.execute("UPDATE idempotency_key SET " + moved("created_at") + ", " + moved("expires_at"));
   }
   Clock& clock() override { return database_.clock(); }
@@ -113,6 +120,7 @@ class MysqlWorld final : public World {
   MysqlAuditStore audit_;
   MysqlFleetStore fleet_;
   MysqlIdempotencyStore idempotency_;
+  MysqlAnswerStore answers_;
 };
 
 template <class T>

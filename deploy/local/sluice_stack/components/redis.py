@@ -19,7 +19,7 @@ save ""
 maxclients 4000
 # Redis only makes things faster here: what has an end date goes first when memory is short.
 maxmemory 512mb
-maxmemory-policy volatile-lru
+maxmemory-policy volatile-lfu
 # The environment must stay readable: by it the stack recognises its processes.
 set-proc-title no
 """

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/job/answer.h"
+
 namespace sluice {
 namespace {
 
@@ -17,15 +19,14 @@ TEST(JobStates, FollowTheTransitionTable) {
       if (is_final(from) && to != JobState::kQueued) {
         EXPECT_FALSE(can_become(from, to));
       }
-      if (!is_final(from) && is_final(to) && to != JobState::kSucceeded) {
+      if (!is_final(from) && is_final(to)) {
         EXPECT_TRUE(can_become(from, to));
       }
     }
   }
   EXPECT_TRUE(can_become(JobState::kQueued, JobState::kRunning));
   EXPECT_TRUE(can_become(JobState::kRunning, JobState::kQueued));
-  EXPECT_TRUE(can_become(JobState::kRunning, JobState::kSucceeded));
-  EXPECT_FALSE(can_become(JobState::kQueued, JobState::kSucceeded));
+  EXPECT_TRUE(can_become(JobState::kQueued, JobState::kSucceeded));  // With an equal job's result.
   EXPECT_FALSE(can_become(JobState::kSucceeded, JobState::kQueued));
   EXPECT_TRUE(can_become(JobState::kDead, JobState::kQueued));
 }
@@ -66,7 +67,7 @@ TEST(JobJson, HasEveryMemberOfTheContract) {
                "usage": {"prompt_tokens": 14, "completion_tokens": 3, "total_tokens": 17,
                          "prompt_tokens_details": {"cached_tokens": 0},
                          "completion_tokens_details": {"reasoning_tokens": 0}}},
-    "error": null})"));
+    "error": null, "leader_id": null})"));
 }
 
 TEST(JobJson, WhatIsNotYetIsNull) {
@@ -75,7 +76,7 @@ TEST(JobJson, WhatIsNotYetIsNull) {
   job.created_us = 1;
   const auto out = job_to_json(job);
   for (const char* member :
-       {"batch_id", "started_at", "finished_at", "expires_at", "metadata", "result", "error"}) {
+       {"batch_id", "started_at", "finished_at", "expires_at", "metadata", "result", "error", "leader_id"}) {
     EXPECT_TRUE(out.at(member).is_null()) << member;
   }
 }
@@ -104,6 +105,7 @@ TEST(JobCache, KeepsWhatWasAskedForBesides) {
   job.result->cached_tokens = 12;
   job.result->reasoning_tokens = 2;
   job.result->precision = "Q8_0";
+  job.leader_id.value = "job_of_before";
   job.result->logprobs_json = R"({"content":[{"bytes":[56],"logprob":-0.5,"token":"8","top_logprobs":[]}]})";
   const auto json = job_to_json(job);
   EXPECT_EQ(json["result"]["logprobs"]["content"][0]["token"], "8");
@@ -113,6 +115,7 @@ TEST(JobCache, KeepsWhatWasAskedForBesides) {
   const auto copy = job_from_cache(job_to_cache(job));
   ASSERT_TRUE(copy.has_value());
   EXPECT_EQ(copy->result, job.result);
+  EXPECT_EQ(copy->leader_id, job.leader_id);
   EXPECT_FALSE(job_to_json(finished_job())["result"].contains("logprobs"));
 }
 
@@ -122,9 +125,21 @@ TEST(JobCache, ReadsACopyOfAVersionThatKnewLess) {
   old["result"]["usage"].erase("completion_tokens_details");
   old.erase("surface");
   old["result"].erase("precision");
+  old.erase("leader_id");
   const auto copy = job_from_cache(old.dump());
   ASSERT_TRUE(copy.has_value());
   EXPECT_EQ(copy->result, finished_job().result);
+}
+
+TEST(AnswerCopy, RoundTrips) {
+  const Answer answer{JobId{"job_x"}, 1'700'000'000'900'000, *finished_job().result};
+  const auto copy = answer_from_cache(answer_to_cache(answer));
+  ASSERT_TRUE(copy.has_value());
+  EXPECT_EQ(*copy, answer);
+  EXPECT_NE(answer_cache_key(TenantId{"a"}, "k"), answer_cache_key(TenantId{"b"}, "k"));
+  for (const char* bad : {"", "{}", "[1]", R"({"job":"job_x","until_us":1,"result":{}})", "\xff"}) {
+    EXPECT_EQ(answer_from_cache(bad).error().code, ErrorCode::kCorrupt) << bad;
+  }
 }
 
 TEST(JobCache, AnythingElseIsCorrupt) {

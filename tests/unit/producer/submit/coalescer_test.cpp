@@ -110,6 +110,7 @@ class GatedStore final : public JobStore {
     return inner_.finish(e, d);
   }
   Result<int> rescue_lapsed(int l, Deadline d) override { return inner_.rescue_lapsed(l, d); }
+  Result<int> settle_followers(int, Deadline) override { return 0; }
   Result<int> expire_due(int l, Deadline d) override { return inner_.expire_due(l, d); }
 
  private:

@@ -87,8 +87,8 @@ class FakeSource final : public TaskSource {
 class FakeCache final : public ResultCache {
  public:
   explicit FakeCache(Journal& journal) : journal_(journal) {}
-  Status put(std::span<const Job> jobs, Deadline) override {
-    for (const Job& job : jobs) journal_.add("put:" + job.id.value);
+  Status put(std::span<const EndingResult> ended, Deadline) override {
+    for (const EndingResult& one : ended) journal_.add("put:" + one.job->id.value);
     if (failing) return fail(ErrorCode::kUnavailable, "no redis");
     return {};
   }

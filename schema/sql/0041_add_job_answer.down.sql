@@ -1,0 +1,1 @@
+ALTER TABLE job DROP COLUMN leader_id, DROP COLUMN answer_key;
