@@ -22,7 +22,7 @@ Result<std::vector<json>> read_prompts(const std::string& path) {
   return prompts;
 }
 
-// Every job its own text, so that no cache answers for the engine.
+// Every job its own text, so that none is answered with another's result.
 json made_up(int number, int bytes) {
   std::string text = "job " + std::to_string(number) + ":";
   while (static_cast<int>(text.size()) < bytes) text += " lorem";
@@ -46,6 +46,7 @@ Result<std::vector<Submission>> make_submissions(const Options& options) {
                                      : prompts[static_cast<std::size_t>(number) % prompts.size()];
       request["parameters"] = {{"max_tokens", options.max_tokens}};
       request["priority"] = options.priority;
+      if (!prompts.empty()) request["cache"] = false;  // They come again, and are to be computed again.
       requests.push_back(std::move(request));
     }
     const json body = options.batch == 1 ? requests.front() : json{{"requests", std::move(requests)}};

@@ -6,6 +6,7 @@
 
 #include "common/http/body_json.h"
 #include "common/http/error_response.h"
+#include "producer/cache/answer_cache.h"
 
 namespace sluice::producer {
 
@@ -71,6 +72,7 @@ http::Response accepted_answer(const Submission& submission, const std::optional
     }
     http::Response response = http::Response::json(202, http::dump_json(body));
     response.headers.set("Location", "/v1/jobs/" + job.id.value);
+    response.headers.set(kCacheHeader, std::string(cache_state(submission.jobs.front())));
     return response;
   }
   std::string body = R"({"object":"list","batch_id":)" + quoted(submission.batch->id.value) + R"(,"data":[)";

@@ -1,10 +1,12 @@
 #include "producer/api/job_intake.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
 
 #include "common/http/error_response.h"
+#include "producer/api/answer_key.h"
 #include "producer/api/answers.h"
 
 namespace sluice::producer {
@@ -35,7 +37,17 @@ Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, b
   if (as_batch) submission.batch = NewBatch{ids_.make<BatchId>(shard), static_cast<int>(specs.size())};
   submission.jobs.reserve(specs.size());
   for (JobSpec& spec : specs) {
+    std::string key;
+    if (shares_answers() && shares_answer(spec)) key = answer_key(spec, answers_->config().revision);
+    const bool stream = spec.request.parameters.stream;
+    const bool allow_stale = spec.allow_stale;
     NewJob fresh = new_job(ids_.make<JobId>(shard), tenant, std::move(spec));
+    if (!key.empty()) {
+      fresh.answer_key = std::move(key);
+      fresh.answer_keep_s = answers_->config().keep.count();
+      fresh.stale_will_do = allow_stale;
+      fresh.may_follow = !stream;  // Who reads along wants the text as it comes.
+    }
     if (submission.batch) fresh.job.batch_id = submission.batch->id;
     submission.jobs.push_back(std::move(fresh));
   }
@@ -44,7 +56,11 @@ Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, b
 
 std::optional<http::Response> JobIntake::submit(Submission submission, Done done,
                                                 SubmitCoalescer::GivenUp given_up) {
-  if (const auto admitted = admission_.admit(submission.jobs); !admitted) {
+  if (shares_answers()) answers_->look(submission);
+  const bool known = std::all_of(submission.jobs.begin(), submission.jobs.end(),
+                                 [](const NewJob& fresh) { return fresh.answer.has_value(); });
+  const auto admitted = known ? tl::expected<void, Admission::Refused>() : admission_.admit(submission.jobs);
+  if (!admitted && !(shares_answers() && answers_->look_for_stale(submission))) {
     const Admission::Refused& full = admitted.error();
     count_refused(full.code);
     return http::busy_response(full.status, full.code, full.message, full.retry_after_s);
@@ -54,6 +70,7 @@ std::optional<http::Response> JobIntake::submit(Submission submission, Done done
       [this, done = std::move(done)](Status status, Submission&& written) {
         if (status) {
           count_accepted(written);
+          if (answers_ != nullptr) answers_->note(written);
           done(std::move(written));
         } else {
           done(tl::unexpected(not_taken(status.error(), written)));

@@ -1,7 +1,7 @@
-// The way of a request for jobs into the database, whatever shape it came in: specs become a submission, the
-// submission is admitted, and committed together with others.
+// The way of a request for jobs into the database, whatever shape it came in: specs become a submission, jobs
+// whose result is known get it, the others are admitted, and all are committed together with others'.
 //
-// Safe for concurrent use. What it is given must outlive it.
+// Safe for concurrent use. What it is given must outlive it. Without `answers` no job shares its result.
 #pragma once
 
 #include <functional>
@@ -15,6 +15,7 @@
 #include "producer/api/admission.h"
 #include "producer/api/request_claims.h"
 #include "producer/api/submit_request.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/metrics/producer_metrics.h"
 #include "producer/submit/coalescer.h"
 
@@ -26,13 +27,14 @@ NewJob new_job(JobId id, const TenantId& tenant, JobSpec&& spec);
 class JobIntake {
  public:
   JobIntake(SubmitCoalescer& coalescer, Admission& admission, const RequestClaims& claims, IdMaker& ids,
-            Log log, ApiMetrics metrics)
+            Log log, ApiMetrics metrics, AnswerCache* answers = nullptr)
       : coalescer_(coalescer),
         admission_(admission),
         claims_(claims),
         ids_(ids),
         log_(std::move(log)),
-        metrics_(std::move(metrics)) {}
+        metrics_(std::move(metrics)),
+        answers_(answers) {}
 
   // With ids of their own; `as_batch`: under a common one as well.
   Submission make(const TenantId& tenant, std::vector<JobSpec> specs, bool as_batch);
@@ -54,6 +56,7 @@ class JobIntake {
 
  private:
   NotTaken not_taken(const Error& error, const Submission& submission) const;
+  bool shares_answers() const { return answers_ != nullptr && answers_->config().enabled; }
   void count_accepted(const Submission& submission) const;
 
   SubmitCoalescer& coalescer_;
@@ -62,6 +65,7 @@ class JobIntake {
   IdMaker& ids_;
   const Log log_;
   const ApiMetrics metrics_;
+  AnswerCache* const answers_;
 };
 
 }  // namespace sluice::producer

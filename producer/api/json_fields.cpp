@@ -67,6 +67,16 @@ const std::string* read_string(const nlohmann::json& value, const std::string& f
   return &value.get_ref<const std::string&>();
 }
 
+bool read_bool(const nlohmann::json& value, const std::string& field, FieldErrors& errors, bool& target) {
+  if (value.is_null()) return false;
+  if (!value.is_boolean()) {
+    errors.add(field, "invalid_type", "must be true or false");
+    return false;
+  }
+  target = value.get<bool>();
+  return true;
+}
+
 bool is_blank(const nlohmann::json& value) {
   if (value.is_string()) return value.get_ref<const std::string&>().empty();
   return value.is_null() || value == false || (value.is_structured() && value.empty());

@@ -28,6 +28,9 @@ void read_number(const nlohmann::json& value, const std::string& field, NumberRa
 // The string, or null if it is null or none (then there is an error).
 const std::string* read_string(const nlohmann::json& value, const std::string& field, FieldErrors& errors);
 
+// Sets `target` if it is true or false; false: it is null, or something else (then there is an error).
+bool read_bool(const nlohmann::json& value, const std::string& field, FieldErrors& errors, bool& target);
+
 // Null, false, or an empty string, array or object: asks for nothing.
 bool is_blank(const nlohmann::json& value);
 

@@ -12,6 +12,7 @@ class EchoModel final : public ServedModel {
   explicit EchoModel(std::string name) : name_(std::move(name)) {}
 
   const std::string& name() const override { return name_; }
+  const std::string& revision() const override { return revision_; }
   std::int64_t context_tokens() const override { return 1 << 20; }
   bool takes_faults() const override { return true; }
 
@@ -37,6 +38,7 @@ class EchoModel final : public ServedModel {
 
  private:
   const std::string name_;
+  const std::string revision_;  // There is but one.
 };
 
 }  // namespace

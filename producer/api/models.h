@@ -19,6 +19,8 @@ class ServedModel {
   virtual ~ServedModel() = default;
   virtual const std::string& name() const = 0;
   virtual std::int64_t context_tokens() const = 0;  // Prompt and answer together.
+  // What of the model, beside its name, decides over its answers.
+  virtual const std::string& revision() const = 0;
   // Obeys `parameters.fault`: the echo engine alone does.
   virtual bool takes_faults() const { return false; }
   // So many tokens the prompt has at least, told from its length alone: what is far too long needn't be cut

@@ -28,6 +28,7 @@ class NativeModel final : public ServedModel {
   }
 
   const std::string& name() const override { return text_.name(); }
+  const std::string& revision() const override { return text_.fingerprint(); }
   std::int64_t context_tokens() const override { return text_.context_length(); }
 
   // No token stands for more bytes than the longest. A template may leave out other roles, and space at the

@@ -25,6 +25,8 @@ struct Shared {
   std::string callback_url;
   std::string metadata_json;
   std::int64_t expires_in_s = kExpiresInDefaultS;
+  std::optional<bool> cache;
+  bool allow_stale = false;
   JobParameters parameters;
 };
 
@@ -58,6 +60,14 @@ class Reader {
     } else if (name == "expires_in") {
       read_integer(value, name, 1, kExpiresInMaxS, errors_,
                    [&shared](std::int64_t n) { shared.expires_in_s = n; });
+    } else if (name == "cache" || name == "allow_stale") {
+      bool given = false;
+      if (!read_bool(value, name, errors_, given)) return true;
+      if (name == "cache") {
+        shared.cache = given;
+      } else {
+        shared.allow_stale = given;
+      }
     } else if (name == "parameters") {
       if (value.is_object()) {
         read_parameters(value, faults_allowed_, shared.parameters, errors_);
@@ -88,6 +98,8 @@ class Reader {
     spec.callback_url = std::move(shared.callback_url);
     spec.metadata_json = std::move(shared.metadata_json);
     spec.expires_in_s = shared.expires_in_s;
+    spec.cache = shared.cache;
+    spec.allow_stale = shared.allow_stale;
     spec.request.parameters = std::move(shared.parameters);
     // Counting tokens costs; an answer that is already full of errors needs no more of them.
     const char* const field = spec.request.messages.empty() ? "prompt" : "messages";

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,9 @@ struct JobSpec {
   std::int64_t expires_in_s = kExpiresInDefaultS;
   std::int64_t prompt_tokens = 0;
   std::int64_t tokens_max = 0;  // Prompt and answer.
+  bool seed_is_ours = false;    // The client asked for none.
+  std::optional<bool> cache;    // Whether equal jobs may share its result; unset: as answer_key.h says.
+  bool allow_stale = false;     // Rather than being refused, take a result whose time is over.
 };
 
 struct ParsedSubmit {

@@ -29,6 +29,19 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
       .range(0, std::int64_t{1} << 50);
   settings.add("refuse-late", config.admission.refuse_late,
                "Refuse jobs that would expire before they end, as it looks now");
+  settings.add("answer-cache", config.answers.enabled,
+               "Equal requests of a tenant are computed once, and share the result");
+  settings
+      .add("answer-keep", config.answers.keep,
+           "How long a result is given to equal requests; 0 = only to those that came while it was computed")
+      .range(seconds(0), hours(24 * 30));
+  settings
+      .add_size("answer-cache-bytes", config.answers.bytes_max,
+                "Results that this process keeps at hand; the others are in Redis and the database")
+      .range(0, std::size_t{1} << 40);
+  settings.add("answer-revision", config.answers.revision,
+               "Change it when the workers answer differently for a reason that the model's file doesn't "
+               "show: earlier results are not given any more");
   settings
       .add("limits-read", config.limits.read_every,
            "How often the rate limits are read: a change is in force everywhere after this")

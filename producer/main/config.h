@@ -19,6 +19,7 @@
 #include "producer/api/webhook_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/dispatcher.h"
 #include "producer/dispatch/operation_runner.h"
@@ -52,6 +53,7 @@ struct ProducerConfig {
   LimitBookConfig limits;
   GuardConfig guard;
   JobApiConfig api;
+  AnswerCacheConfig answers;
   CompletionWaitConfig completions;
   RequestClaimsConfig claims;
   WebhookApiConfig webhooks;

@@ -16,6 +16,7 @@
 #include "common/store/batch_store.h"
 #include "common/store/batch_work.h"
 #include "common/store/mysql_account_store.h"
+#include "common/store/mysql_answer_store.h"
 #include "common/store/mysql_audit_store.h"
 #include "common/store/mysql_backlog_store.h"
 #include "common/store/mysql_dead_letter_mirror.h"
@@ -37,6 +38,7 @@
 #include "producer/api/webhook_delivery_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
+#include "producer/cache/redis_answers.h"
 #include "producer/dispatch/dead_mirror.h"
 #include "producer/dispatch/rabbit_broker.h"
 #include "producer/dispatch/rabbit_dead_queue.h"
@@ -58,7 +60,7 @@ namespace sluice::producer {
 namespace {
 
 constexpr std::chrono::seconds kReadyTimeout{2};
-// Of keys that are kept no longer: in small steps, for deletions hold locks.
+// Of what is kept no longer: in small steps, for deletions hold locks.
 constexpr int kSweepMax = 500;
 constexpr std::chrono::seconds kSweepTimeout{5};
 constexpr std::chrono::seconds kSweepPause{60};
@@ -177,13 +179,11 @@ class RealService final : public Service {
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api, &guard_),
         idempotency_(mysql_),
         claims_(idempotency_, config_.claims, metrics_.api),
-        idempotency_sweeper_("idempotency-sweeper", clock,
-                             [this]() -> Duration {
-                               const auto swept = idempotency_.forget_expired(
-                                   kSweepMax, Deadline::in(clock_, kSweepTimeout));
-                               return swept && *swept == kSweepMax ? Duration::zero() : kSweepPause;
-                             }),
-        intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api),
+        answer_store_(mysql_),
+        shared_answers_(redis_),
+        answers_(shared_answers_, answer_store_, config_.answers, clock, metrics_.cache),
+        sweeper_("sweeper", clock, [this] { return sweep(); }),
+        intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api, &answers_),
         api_({jobs_, reader_, waiters_, intake_, claims_, authenticator_, models_, clock, &guard_,
               [this](const NewJob& fresh) {
                 return estimator_.of_new(fresh.job.model, fresh.job.priority, fresh.tokens_max);
@@ -234,7 +234,7 @@ class RealService final : public Service {
     estimator_.start();
     coalescer_.start();
     queued_meter_.start();
-    idempotency_sweeper_.start();
+    sweeper_.start();
     SLUICE_TRY(http_.start());
     log_.info("started", {{"http_port", http_.port()},
                           {"model", models_.default_model().name()},
@@ -266,7 +266,7 @@ class RealService final : public Service {
     api_.stop();
     batch_loop_.stop();
     queued_meter_.stop();
-    idempotency_sweeper_.stop();
+    sweeper_.stop();
     limits_.stop();
     relay_.stop();
     rescuer_.stop();
@@ -285,6 +285,15 @@ class RealService final : public Service {
     std::vector<std::string> names;
     for (const auto& model : models_.all()) names.push_back(model->name());
     return names;
+  }
+
+  // What is kept no longer.
+  Duration sweep() {
+    const auto soon = [this] { return Deadline::in(clock_, kSweepTimeout); };
+    const auto keys = idempotency_.forget_expired(kSweepMax, soon());
+    const auto answers = answer_store_.forget_answers(kSweepMax, soon());
+    const bool more = (keys && *keys == kSweepMax) || (answers && *answers == kSweepMax);
+    return more ? Duration::zero() : kSweepPause;
   }
 
   // Asked only where somebody goes by it.
@@ -388,7 +397,10 @@ class RealService final : public Service {
   Authenticator authenticator_;
   MysqlIdempotencyStore idempotency_;
   RequestClaims claims_;
-  Loop idempotency_sweeper_;
+  MysqlAnswerStore answer_store_;
+  RedisAnswers shared_answers_;
+  AnswerCache answers_;
+  Loop sweeper_;
   JobIntake intake_;
   JobApi api_;
   CompletionWaits completion_waits_;

@@ -25,6 +25,12 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
   m.guard.checks = r.counter_family("sluice_producer_limit_checks_total",
                                     "Requests that fell under a rate limit", {"unit", "result", "by"});
 
+  m.cache.answers =
+      r.counter_family("sluice_producer_answers_total",
+                       "Accepted jobs that may share a result, by where theirs comes from", {"result"});
+  m.cache.lookups = r.counter_family("sluice_producer_answer_lookups_total",
+                                     "Results found before a job was written, by where", {"found"});
+
   m.submit.waiting = r.gauge("sluice_producer_submit_waiting", "Submissions that wait for a transaction");
   m.submit.commit_seconds = r.histogram("sluice_producer_submit_commit_seconds",
                                         "Transactions that accept jobs", metrics::request_seconds_buckets());

@@ -23,6 +23,11 @@ struct GuardMetrics {
   metrics::CounterFamily checks;  // unit: requests, tokens; result: allowed, refused; by: redis, process
 };
 
+struct CacheMetrics {
+  metrics::CounterFamily answers;  // result: hit, coalesced, miss, stale; of jobs that may share one
+  metrics::CounterFamily lookups;  // found: process, redis, stale
+};
+
 struct SubmitMetrics {
   metrics::Gauge waiting;
   metrics::Histogram commit_seconds;
@@ -78,6 +83,7 @@ struct LiveMetrics {
 struct ProducerMetrics {
   ApiMetrics api;
   GuardMetrics guard;
+  CacheMetrics cache;
   SubmitMetrics submit;
   DispatchMetrics dispatch;
   LoopMetrics loops;

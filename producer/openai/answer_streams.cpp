@@ -6,6 +6,7 @@
 #include "common/base/mutex.h"
 #include "common/http/error_response.h"
 #include "common/http/sse.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
@@ -25,6 +26,7 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
                          const http::Responder& responder) {
   http::Response head = http::sse_head();
   head.headers.set(kJobHeader, job.id.value);
+  head.headers.set(kCacheHeader, std::string(cache_state(job)));
   auto client = http::open_sse(responder, std::move(head));
   if (!client) return;
   auto stream = std::make_shared<Stream>(std::move(events), std::move(*client));

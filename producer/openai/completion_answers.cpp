@@ -9,6 +9,7 @@
 #include "common/openai/render.h"
 #include "common/openai/response.h"
 #include "producer/api/answers.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_request.h"
 
 namespace sluice::producer {
@@ -36,7 +37,9 @@ JobError error_of(const Job& job) {
 http::Response final_answer(Surface surface, const Job& job, const JobRequest* request) {
   const int status = openai::final_status(job);
   if (status == 200) {
-    return about(job.id, http::json_response(200, openai::completion_json(surface, job, request)));
+    http::Response answer = http::json_response(200, openai::completion_json(surface, job, request));
+    answer.headers.set(kCacheHeader, std::string(cache_state(job)));
+    return about(job.id, std::move(answer));
   }
   const JobError error = error_of(job);
   return about(job.id, http::error_response(

@@ -10,6 +10,7 @@
 #include "common/openai/ids.h"
 #include "producer/api/answers.h"
 #include "producer/api/query.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
@@ -91,6 +92,7 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
   if (parsed->stream && !parameters.seed) {
     // Should a worker be lost on the way, the next one says the same and the stream goes on.
     parameters.seed = static_cast<std::int64_t>(parts_.rng.next() >> 1);
+    parsed->spec.seed_is_ours = true;
   }
   auto looked = parts_.claims.look(request, tenant, surface_route(surface), *body, call_deadline());
   if (!looked) {
@@ -178,11 +180,13 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
       std::move(submission),
       [this, asked, wait, responder](JobIntake::Outcome outcome) {
         if (outcome) {
-          const Job& job = outcome->jobs.front().job;
+          const NewJob& fresh = outcome->jobs.front();
           if (asked.stream) {
-            open_stream(asked, job, responder);
+            open_stream(asked, fresh.job, responder);
           } else if (!wait) {
-            responder.send(at_once(asked, job));
+            responder.send(at_once(asked, fresh.job));
+          } else if (fresh.answer) {
+            parts_.waits.answer(wait, fresh.job, cache_state(fresh));
           }
           return;
         }

@@ -57,8 +57,8 @@ class CompletionReader {
                    [&spec](std::int64_t n) { spec.expires_in_s = n; });
     }
     read_bool("stream", out_.stream);
-    bool ignored = false;  // No answer is one that was given before.
-    read_bool("cache", ignored);
+    if (given("cache") != nullptr) read_bool("cache", spec.cache.emplace());
+    read_bool("allow_stale", spec.allow_stale);
     read_stream_options();
     read_sampling();
     read_max_tokens();
@@ -123,13 +123,7 @@ class CompletionReader {
   }
 
   void read_bool(const char* name, bool& target) {
-    const json* value = given(name);
-    if (value == nullptr) return;
-    if (value->is_boolean()) {
-      target = value->get<bool>();
-    } else {
-      errors_.add(name, "invalid_type", "must be true or false");
-    }
+    if (const json* value = given(name)) producer::read_bool(*value, name, errors_, target);
   }
 
   void read_stream_options() {

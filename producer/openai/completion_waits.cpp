@@ -5,6 +5,7 @@
 
 #include "common/base/mutex.h"
 #include "common/http/body_json.h"
+#include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
@@ -51,6 +52,11 @@ CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& t
   return wait;
 }
 
+void CompletionWaits::answer(const WaitPtr& wait, const Job& job, std::string_view cache) {
+  finish(wait, job, cache);
+  give_up(wait);
+}
+
 void CompletionWaits::give_up(const WaitPtr& wait) {
   std::optional<Waiters::Ticket> ended;
   std::optional<Waiters::Ticket> early;
@@ -78,7 +84,7 @@ void CompletionWaits::wait_for_early(const WaitPtr& wait, std::chrono::milliseco
 
 void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
   if (job && is_final(job->state)) {
-    finish(wait, *job);
+    finish(wait, *job, cache_state(*job));
     return;
   }
   {
@@ -114,7 +120,7 @@ void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
 
 void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
   if (job && is_final(job->state)) {
-    finish(wait, *job);
+    finish(wait, *job, cache_state(*job));
     return;
   }
   std::optional<http::ResponseStream> stream;
@@ -131,7 +137,7 @@ void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
   }
 }
 
-void CompletionWaits::finish(const WaitPtr& wait, const Job& job) {
+void CompletionWaits::finish(const WaitPtr& wait, const Job& job, std::string_view cache) {
   std::optional<http::ResponseStream> stream;
   {
     MutexLock lock(wait->mutex);
@@ -141,6 +147,7 @@ void CompletionWaits::finish(const WaitPtr& wait, const Job& job) {
   }
   http::Response answer = final_answer(wait->surface, job, wait->request.get());
   if (!stream) {
+    if (answer.status == 200) answer.headers.set(kCacheHeader, std::string(cache));
     wait->responder.send(std::move(answer));
   } else if (answer.status == 200) {
     http::end_with(*stream, std::move(answer.body));

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/http/responder.h"
@@ -39,6 +40,8 @@ class CompletionWaits {
   // response only. Null: too many wait, and nothing will be answered.
   WaitPtr add(Surface surface, const TenantId& tenant, const JobId& id,
               std::shared_ptr<const JobRequest> request, http::Responder responder);
+  // The job ended as it was accepted: answers with it. `cache` is for the header X-Cache.
+  void answer(const WaitPtr& wait, const Job& job, std::string_view cache);
   // The job came to nothing: no more is answered from here.
   void give_up(const WaitPtr& wait);
 
@@ -46,7 +49,7 @@ class CompletionWaits {
   void on_ended(const WaitPtr& wait, const Result<Job>& job);
   void on_early(const WaitPtr& wait, const Result<Job>& job);
   void wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time);
-  void finish(const WaitPtr& wait, const Job& job);
+  void finish(const WaitPtr& wait, const Job& job, std::string_view cache);
 
   Waiters& waiters_;
   const CompletionWaitConfig config_;

@@ -49,7 +49,7 @@ class Recovery(unittest.TestCase):
         until = time.monotonic() + 60
         fresh = None
         while fresh is None and time.monotonic() < until:
-            fresh = self.client.submit({"prompt": "after the fault", "callback_url": self.receiver.url()})
+            fresh = self.client.submit({"prompt": f"after the fault {len(self.client.accepted)}", "callback_url": self.receiver.url()})
         self.assertIsNotNone(fresh, "the producer did not accept again")
         self.assertGreater(len(self.client.accepted), before + 5)
         for job_id in list(self.client.accepted):

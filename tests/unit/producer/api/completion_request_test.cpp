@@ -60,7 +60,10 @@ TEST_F(CompletionRequestTest, AChatTakesWhatClientsSend) {
     "top_k": -1, "min_p": 0.1, "repetition_penalty": 1.1, "priority": "high", "expires_in": 60,
     "metadata": {"order": "1"}, "response_format": {"type": "text"}, "tools": [], "tool_choice": "none",
     "logit_bias": {}, "parallel_tool_calls": false, "store": true, "service_tier": "auto", "user": "me",
-    "modalities": ["text"], "reasoning_effort": "low", "cache": false, "something_new": {"a": 1}})"));
+    "modalities": ["text"], "reasoning_effort": "low", "cache": false, "allow_stale": true,
+    "something_new": {"a": 1}})"));
+  EXPECT_EQ(request.spec.cache, false);
+  EXPECT_TRUE(request.spec.allow_stale);
   const JobParameters& p = request.spec.request.parameters;
   EXPECT_THAT(request.spec.request.messages,
               ElementsAre(RequestMessage{"system", "Be brief."}, RequestMessage{"user", "one\ntwo"},

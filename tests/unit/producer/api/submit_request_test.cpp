@@ -16,6 +16,7 @@ using ::testing::IsEmpty;
 // Counts characters, holds 100 of them, and dislikes two system messages in a row.
 class TinyModel final : public ServedModel {
  public:
+  const std::string& revision() const override { return name_; }
   const std::string& name() const override { return name_; }
   std::int64_t context_tokens() const override { return 100; }
   Result<std::int64_t> count_prompt_tokens(const JobRequest& request) const override {

@@ -29,6 +29,8 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.api.queued.with({"m", "high"});
   m.api.repeated.with({"key"});
   m.guard.checks.with({"requests", "allowed", "redis"});
+  m.cache.answers.with({"hit"});
+  m.cache.lookups.with({"redis"});
   m.dispatch.published.with({"fresh", "high"});
   m.dispatch.failed.with({"x"});
   m.dispatch.queue_ready.with({"m", "high"});

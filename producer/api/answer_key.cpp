@@ -1,0 +1,29 @@
+#include "producer/api/answer_key.h"
+
+#include "common/crypto/crypto.h"
+
+namespace sluice::producer {
+
+bool shares_answer(const JobSpec& spec) {
+  const JobParameters& parameters = spec.request.parameters;
+  if (parameters.fault) return false;
+  const bool seeded = parameters.seed.has_value() && !spec.seed_is_ours;
+  return spec.cache.value_or(parameters.temperature == 0 || seeded);
+}
+
+std::string answer_key(const JobSpec& spec, std::string_view revision) {
+  JobRequest asked = spec.request;
+  // How it is told, and in what shape, changes nothing about the result.
+  asked.parameters.stream = false;
+  asked.echo_json.clear();
+  if (spec.seed_is_ours) asked.parameters.seed.reset();
+  std::string text;
+  for (const std::string_view part : {std::string_view(SLUICE_VERSION), std::string_view(spec.model->name()),
+                                      std::string_view(spec.model->revision()), revision}) {
+    text += part;
+    text += '\0';
+  }
+  return to_hex(sha256(text + job_request_to_json(asked)));
+}
+
+}  // namespace sluice::producer
