@@ -20,6 +20,7 @@
 #include "common/job/answer.h"
 #include "common/job/job.h"
 #include "common/store/idempotency_store.h"
+#include "common/store/session_store.h"
 
 namespace sluice {
 
@@ -72,6 +73,7 @@ struct Submission {
   std::optional<NewBatch> batch;
   std::vector<NewJob> jobs;
   std::optional<IdempotencyClaim> claim;  // Made in the same transaction.
+  std::optional<SessionTurn> session;     // Of the only job; moved on in the same transaction.
   // Filled in by submit() when the claim's key is taken: what has it.
   std::optional<IdempotencyRecord> existing;
 
@@ -158,7 +160,7 @@ class JobStore {
   // Accepts each submission whole or not at all; those of one call share statements and one commit. The
   // answer has one entry for each, in order. kInvalid there: the database refused that one's rows, its
   // neighbours are unharmed. kConflict: the submission's key is taken, and `existing` says by what; without
-  // it, that can't be told yet.
+  // it, that can't be told yet. Or its session's turn was overtaken, and says so.
   virtual std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) = 0;
   // kNotFound also for a job of another tenant. `tenant` empty: any (for the services themselves).
   virtual Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;

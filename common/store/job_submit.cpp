@@ -10,6 +10,7 @@
 #include "common/store/idempotency_rows.h"
 #include "common/store/job_rows.h"
 #include "common/store/mysql_job_store.h"
+#include "common/store/session_rows.h"
 
 namespace sluice {
 
@@ -201,7 +202,8 @@ void MysqlJobStore::submit_bisecting(std::span<Submission> submissions, std::spa
 Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadline deadline) {
   store::DbNow at;
   std::vector<store::ClaimRow> claims;
-  for (const Submission& one : submissions) {
+  for (Submission& one : submissions) {
+    if (one.session) one.session->overtaken = false;
     if (one.claim) claims.push_back({one.jobs.front().job.tenant, *one.claim, one.resource_id()});
   }
   const auto insert = [&](MysqlConnection& db) -> Result<bool> {
@@ -211,6 +213,7 @@ Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadlin
     SLUICE_TRY(store::insert_submissions(db, at, submissions, rules_, deadline));
     SLUICE_TRY(store::insert_followers(db, at, submissions, deadline));
     SLUICE_TRY(store::end_answered(db, at, submissions, ids_, deadline));
+    SLUICE_TRY(store::write_turns(db, at, submissions, deadline));
     SLUICE_FAILPOINT("store.submit_before_commit");
     return true;
   };

@@ -192,6 +192,16 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
         status = fail(ErrorCode::kInvalid, "refused text");
       if (fresh.job.model.size() > 128) status = fail(ErrorCode::kInvalid, "model too long");
     }
+    if (submission.session) {
+      submission.session->overtaken = status && !can_go_on(tenant, *submission.session);
+      if (submission.session->overtaken) status = fail(ErrorCode::kConflict, "overtaken");
+    }
+    if (status && submission.session) {
+      const SessionTurn& turn = *submission.session;
+      sessions_[{tenant, turn.session_id}] = {
+          SessionRecord{submission.jobs.front().job.id, turn.base, turn.turn},
+          now_us() + turn.keep_s * 1'000'000};
+    }
     if (status && submission.claim) {
       keys_.push_back({tenant, *submission.claim, submission.resource_id(), now_us(),
                        now_us() + submission.claim->keep_s * 1'000'000});
@@ -261,6 +271,29 @@ Result<int> FakeJobStore::forget_expired(int limit, Deadline) {
     return key.expires_us <= now_us() && forgotten < limit && ++forgotten > 0;
   });
   return forgotten;
+}
+
+bool FakeJobStore::can_go_on(const std::string& tenant, const SessionTurn& turn) const {
+  const auto found = sessions_.find({tenant, turn.session_id});
+  if (turn.after.empty()) return found == sessions_.end() || found->second.expires_us <= now_us();
+  return found != sessions_.end() && found->second.record.job == turn.after;
+}
+
+Result<std::optional<SessionRecord>> FakeJobStore::find_session(const TenantId& tenant,
+                                                                const std::string& session_id, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("find_session")) return fail(fault->code, "fault asked for");
+  const auto found = sessions_.find({tenant.value, session_id});
+  if (found == sessions_.end() || found->second.expires_us <= now_us()) return std::optional<SessionRecord>();
+  return std::optional(found->second.record);
+}
+
+Result<int> FakeJobStore::forget_sessions(int limit, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("forget_sessions")) return fail(fault->code, "fault asked for");
+  return static_cast<int>(std::erase_if(sessions_, [&, forgotten = 0](const auto& entry) mutable {
+    return entry.second.expires_us <= now_us() && forgotten < limit && ++forgotten > 0;
+  }));
 }
 
 Result<Job> FakeJobStore::get(const TenantId& tenant, const JobId& id, Deadline) {

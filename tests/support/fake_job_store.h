@@ -17,6 +17,7 @@
 #include "common/store/fleet_store.h"
 #include "common/store/job_store.h"
 #include "common/store/operation_store.h"
+#include "common/store/session_store.h"
 
 namespace sluice::testing {
 
@@ -27,7 +28,8 @@ class FakeJobStore final : public JobStore,
                            public AuditStore,
                            public FleetStore,
                            public IdempotencyStore,
-                           public AnswerStore {
+                           public AnswerStore,
+                           public SessionStore {
  public:
   // Both must outlive the store.
   FakeJobStore(Clock& clock, IdMaker& ids, JobRules rules = {}, OperationRules operations = {})
@@ -73,6 +75,10 @@ class FakeJobStore final : public JobStore,
                                                         const std::string& fingerprint, std::int64_t within_s,
                                                         Deadline deadline) override;
   Result<int> forget_expired(int limit, Deadline deadline) override;
+
+  Result<std::optional<SessionRecord>> find_session(const TenantId& tenant, const std::string& session_id,
+                                                    Deadline deadline) override;
+  Result<int> forget_sessions(int limit, Deadline deadline) override;
 
   // fake_dead_letters.cpp
   Result<std::vector<DeadLetter>> list_letters(const DeadLetterQuery& query, Deadline deadline) override;
@@ -153,6 +159,10 @@ class FakeJobStore final : public JobStore,
     std::int64_t keep_s = 0;
     std::int64_t expires_us = -1;  // -1 = NULL.
   };
+  struct SessionRow {
+    SessionRecord record;
+    std::int64_t expires_us = 0;
+  };
   struct LetterRow {
     DeadLetter letter;
     bool copy_due = false;
@@ -182,6 +192,8 @@ class FakeJobStore final : public JobStore,
   void join_answer(NewJob& fresh) REQUIRES(mutex_);
   // What the end of a leader means for the jobs that follow it.
   void settle_answer(Row& leader) REQUIRES(mutex_);
+  // The session stands where the turn's reader found it.
+  bool can_go_on(const std::string& tenant, const SessionTurn& turn) const REQUIRES(mutex_);
   bool fail_start(Row& row, JobError error, bool lapsed) REQUIRES(mutex_);  // True: dead.
 
   void write_letter(const Row& row, const JobError& error, DeadReason reason) REQUIRES(mutex_);
@@ -209,6 +221,8 @@ class FakeJobStore final : public JobStore,
   std::vector<EventRow> events_ GUARDED_BY(mutex_);
   std::vector<ClaimedKey> keys_ GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::string>, AnswerRow> answers_ GUARDED_BY(mutex_);  // By tenant, key.
+  std::map<std::pair<std::string, std::string>, SessionRow> sessions_
+      GUARDED_BY(mutex_);  // By tenant, session.
   std::map<std::pair<std::string, std::int64_t>, LetterRow> letters_
       GUARDED_BY(mutex_);  // By job, generation.
   std::map<std::string, OperationRow> operations_ GUARDED_BY(mutex_);

@@ -74,7 +74,8 @@ void MysqlDatabase::clear_jobs() {
                             "file_chunk",
                             "idempotency_key",
                             "answer",
-                            "follower"}) {
+                            "follower",
+                            "session"}) {
     execute(std::string("DELETE FROM ") + table);
   }
 }

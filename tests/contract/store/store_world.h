@@ -16,6 +16,7 @@
 #include "common/store/mysql_idempotency_store.h"
 #include "common/store/mysql_job_store.h"
 #include "common/store/mysql_operation_store.h"
+#include "common/store/mysql_session_store.h"
 #include "tests/support/due_tasks.h"
 #include "tests/support/fake_job_store.h"
 #include "tests/support/mysql_database.h"
@@ -37,6 +38,7 @@ class World {
   virtual FleetStore& fleet() = 0;
   virtual IdempotencyStore& idempotency() = 0;
   virtual AnswerStore& answers() = 0;
+  virtual SessionStore& sessions() = 0;
   virtual void advance(std::chrono::milliseconds by) = 0;
   virtual Clock& clock() = 0;
   // How far time may go by itself between two lines of a test.
@@ -53,6 +55,7 @@ class FakeWorld final : public World {
   FleetStore& fleet() override { return store_; }
   IdempotencyStore& idempotency() override { return store_; }
   AnswerStore& answers() override { return store_; }
+  SessionStore& sessions() override { return store_; }
   void advance(std::chrono::milliseconds by) override { clock_.advance(by); }
   Clock& clock() override { return clock_; }
   std::chrono::milliseconds slack() const override { return std::chrono::milliseconds(1); }
@@ -76,7 +79,8 @@ class MysqlWorld final : public World {
         audit_(database.pool(), ids_),
         fleet_(database.pool(), ids_),
         idempotency_(database.pool()),
-        answers_(database.pool()) {
+        answers_(database.pool()),
+        sessions_(database.pool()) {
     database.clear_jobs();
   }
   JobStore& jobs() override { return jobs_; }
@@ -87,6 +91,7 @@ class MysqlWorld final : public World {
   FleetStore& fleet() override { return fleet_; }
   IdempotencyStore& idempotency() override { return idempotency_; }
   AnswerStore& answers() override { return answers_; }
+  SessionStore& sessions() override { return sessions_; }
   // The server's clock can't be moved, so everything it has written moves into the past instead.
   void advance(std::chrono::milliseconds by) override {
     const std::string back = " - INTERVAL " + std::to_string(by.count() * 1000) + " MICROSECOND";
@@ -105,6 +110,7 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE answer SET " + moved("expires_at"));
     database_.execute("UPDATE follower SET " + moved("look_due"));
     database_.execute("UPDATE idempotency_key SET " + moved("created_at") + ", " + moved("expires_at"));
+    database_.execute("UPDATE session SET " + moved("expires_at"));
   }
   Clock& clock() override { return database_.clock(); }
   // A busy machine may take most of a second.
@@ -121,6 +127,7 @@ class MysqlWorld final : public World {
   MysqlFleetStore fleet_;
   MysqlIdempotencyStore idempotency_;
   MysqlAnswerStore answers_;
+  MysqlSessionStore sessions_;
 };
 
 template <class T>
