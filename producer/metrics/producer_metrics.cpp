@@ -21,6 +21,8 @@ ProducerMetrics make_producer_metrics(metrics::Registry& r, const std::string& r
                                  "Streamed answers broken off, since their clients read too slowly");
   m.api.repeated = r.counter_family("sluice_producer_repeated_requests_total",
                                     "Requests that had been made before", {"by"});
+  m.api.left_jobs = r.counter_family("sluice_producer_left_jobs_total",
+                                     "Jobs that were to be cancelled since their clients left", {"outcome"});
 
   m.guard.checks = r.counter_family("sluice_producer_limit_checks_total",
                                     "Requests that fell under a rate limit", {"unit", "result", "by"});

@@ -16,7 +16,8 @@ struct ApiMetrics {
   metrics::GaugeFamily queued;        // model, priority
   metrics::Counter early_headers;
   metrics::Counter slow_readers;
-  metrics::CounterFamily repeated;  // by: key, retry, other, unsettled
+  metrics::CounterFamily repeated;   // by: key, retry, other, unsettled
+  metrics::CounterFamily left_jobs;  // outcome: cancelled, ended, given_up
 };
 
 struct GuardMetrics {

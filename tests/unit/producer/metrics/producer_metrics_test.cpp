@@ -28,6 +28,7 @@ TEST(ProducerMetricsTest, AreAllInTheDocumentationAndNoneIsThereInVain) {
   m.api.key_checks.with({"hit"});
   m.api.queued.with({"m", "high"});
   m.api.repeated.with({"key"});
+  m.api.left_jobs.with({"cancelled"});
   m.guard.checks.with({"requests", "allowed", "redis"});
   m.cache.answers.with({"hit"});
   m.cache.lookups.with({"redis"});
