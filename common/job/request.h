@@ -68,8 +68,8 @@ struct JobRequest {
   std::string prompt;                    // Else this one.
   bool raw = false;                      // `prompt` goes in bare; false: it is one user message.
   JobParameters parameters;
-  // What an answer in another shape than ours repeats of its request (an object), or empty. No engine reads
-  // it.
+  // What an answer repeats of its request: a response's members, a session's turn (an object), or empty. No
+  // engine reads it.
   std::string echo_json;
   bool operator==(const JobRequest&) const = default;
 };

@@ -101,6 +101,7 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
     return reject(responder, refusal_answer(refusal), refusal.code);
   }
   const TenantId& tenant = tenant_of(request);
+  const bool is_turn = !parsed->is_batch && !parsed->jobs.front().session_id.empty();
   std::optional<IdempotencyClaim> claim;
   if (may_be_repeated(request)) {
     const auto body = http::parse_json(request.body);
@@ -110,10 +111,16 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
       return;
     }
     if (looked->existing) {
-      responder.send(replay(tenant, *looked->existing));
+      responder.send(is_turn ? replay_turn(tenant, *looked->existing) : replay(tenant, *looked->existing));
       return;
     }
     claim = std::move(looked->claim);
+  }
+  std::optional<SessionTurn> session;
+  if (is_turn) {
+    auto turn = parts_.sessions.continue_with(tenant, parsed->jobs.front(), call_deadline());
+    if (!turn) return reject(responder, std::move(turn.error().answer), turn.error().code);
+    session = std::move(*turn);
   }
   if (parts_.guard != nullptr) {
     std::int64_t tokens = 0;
@@ -124,9 +131,10 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
   }
   Submission submission = parts_.intake.make(tenant, std::move(parsed->jobs), parsed->is_batch);
   submission.claim = std::move(claim);
+  submission.session = std::move(session);
   auto refused = parts_.intake.submit(
       std::move(submission),
-      [this, tenant, responder](JobIntake::Outcome outcome) {
+      [this, tenant, is_turn, responder](JobIntake::Outcome outcome) {
         if (!outcome) {
           const auto& existing = outcome.error().existing;
           if (!existing) {
@@ -134,15 +142,18 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
             return;
           }
           // Reads jobs: not for this thread, on which others' jobs wait to be committed.
-          responder.run_on_stage(
-              [this, tenant, made = *existing, responder] { responder.send(replay(tenant, made)); });
+          responder.run_on_stage([this, tenant, is_turn, made = *existing, responder] {
+            responder.send(is_turn ? replay_turn(tenant, made) : replay(tenant, made));
+          });
           return;
         }
         if (outcome->jobs.size() < kLargeJobs) {
           // Asked after the commit: it counts with the others then, and costs the database nothing.
           const bool single = !outcome->batch && parts_.estimate;
-          responder.send(
-              accepted_answer(*outcome, single ? parts_.estimate(outcome->jobs.front()) : std::nullopt));
+          http::Response answer =
+              accepted_answer(*outcome, single ? parts_.estimate(outcome->jobs.front()) : std::nullopt);
+          if (outcome->session) answer.headers.set(kSessionHeader, session_header(*outcome->session));
+          responder.send(std::move(answer));
           return;
         }
         // Only copyable functions fit into a queue.
@@ -152,6 +163,13 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
       },
       [responder] { return responder.gone(); });
   if (refused) responder.send(std::move(*refused));
+}
+
+http::Response JobApi::replay_turn(const TenantId& tenant, const IdempotencyRecord& existing) {
+  http::Response answer = replay(tenant, existing);
+  const std::string header = parts_.sessions.header_of(tenant, JobId{existing.resource_id}, call_deadline());
+  if (!header.empty()) answer.headers.set(kSessionHeader, header);
+  return answer;
 }
 
 http::Response JobApi::replay(const TenantId& tenant, const IdempotencyRecord& existing) {

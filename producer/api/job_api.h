@@ -19,6 +19,7 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/job_intake.h"
 #include "producer/api/models.h"
+#include "producer/api/sessions.h"
 #include "producer/api/submit_request.h"
 #include "producer/live/estimate.h"
 #include "producer/wait/job_reader.h"
@@ -38,6 +39,7 @@ struct JobApiParts {
   Waiters& waiters;
   JobIntake& intake;
   const RequestClaims& claims;
+  const Sessions& sessions;
   Authenticator& authenticator;
   const ModelCatalog& models;
   Clock& clock;
@@ -69,6 +71,8 @@ class JobApi {
   // The answer of the submission that made `existing`, with its jobs as they are now; those of a batch
   // without their results.
   http::Response replay(const TenantId& tenant, const IdempotencyRecord& existing);
+  // The same for a turn of a session.
+  http::Response replay_turn(const TenantId& tenant, const IdempotencyRecord& existing);
   http::Response render(const Result<Job>& job) const;
   void reject(const http::Responder& responder, http::Response response, std::string_view reason);
   Deadline call_deadline() const { return Deadline::in(parts_.clock, config_.call_timeout); }

@@ -13,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kModelBytesMax = 128;
+constexpr std::size_t kSessionIdMax = 64;
 constexpr std::size_t kMetadataPairsMax = 16;
 constexpr std::size_t kMetadataKeyMax = 64;
 constexpr std::size_t kMetadataValueMax = 512;
@@ -73,6 +74,20 @@ void read_metadata(const json& value, FieldErrors& errors, std::string& metadata
     }
   }
   if (errors.count() == errors_before) metadata_json = http::dump_json(value);
+}
+
+void read_session_id(const json& value, FieldErrors& errors, std::string& session_id) {
+  const std::string* text = read_string(value, "session_id", errors);
+  if (text == nullptr) return;
+  const auto allowed = [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  if (text->empty() || text->size() > kSessionIdMax || !std::all_of(text->begin(), text->end(), allowed)) {
+    errors.add("session_id", "invalid_value", "must be 1 to 64 letters, digits, dots, underlines or hyphens");
+  } else {
+    session_id = *text;
+  }
 }
 
 void read_role(const json& value, const std::string& path, FieldErrors& errors, RequestMessage& message) {

@@ -22,6 +22,7 @@ const ServedModel* read_model(const nlohmann::json& value, const ModelCatalog& m
                               const ServedModel* otherwise, FieldErrors& errors);
 void read_priority(const nlohmann::json& value, FieldErrors& errors, Priority& priority);
 void read_metadata(const nlohmann::json& value, FieldErrors& errors, std::string& metadata_json);
+void read_session_id(const nlohmann::json& value, FieldErrors& errors, std::string& session_id);
 // `developer` is the newer name of `system`.
 void read_role(const nlohmann::json& value, const std::string& path, FieldErrors& errors,
                RequestMessage& message);

@@ -8,6 +8,7 @@
 #include "common/http/error_response.h"
 #include "producer/api/answer_key.h"
 #include "producer/api/answers.h"
+#include "producer/api/sessions.h"
 
 namespace sluice::producer {
 
@@ -84,6 +85,11 @@ std::optional<http::Response> JobIntake::submit(Submission submission, Done done
 
 JobIntake::NotTaken JobIntake::not_taken(const Error& error, const Submission& submission) const {
   NotTaken out;
+  if (submission.session && submission.session->overtaken) {
+    out.answer = session_busy();
+    count_refused("session_busy");
+    return out;
+  }
   if (error.code == ErrorCode::kConflict && submission.claim) {
     auto same = claims_.settle(*submission.claim, submission.existing);
     if (same) {

@@ -80,13 +80,18 @@ class Reader {
     return true;
   }
 
-  std::optional<JobSpec> read_job(const json& in, const Shared& defaults) {
+  // `single`: not one of several.
+  std::optional<JobSpec> read_job(const json& in, const Shared& defaults, bool single) {
     const std::size_t errors_before = errors_.count();
     Shared shared = defaults;
     JobSpec spec;
     read_input(in, spec.request);
     for (const auto& [name, value] : in.items()) {
       if (name == "messages" || name == "prompt" || name == "raw") continue;
+      if (name == "session_id") {
+        read_session(value, single, spec);
+        continue;
+      }
       if (!read_shared(name, value, shared)) {
         errors_.add(field_name(name), "unknown_field", no_field_message(name));
       }
@@ -105,6 +110,18 @@ class Reader {
     const char* const field = spec.request.messages.empty() ? "prompt" : "messages";
     if (errors_.full() || !measure_prompt(spec, field, errors_)) return std::nullopt;
     return spec;
+  }
+
+  // Only a single job of messages can be a turn.
+  void read_session(const json& value, bool single, JobSpec& spec) {
+    if (value.is_null()) return;
+    if (!single) {
+      errors_.add("session_id", "invalid_value", "goes with a single job only");
+    } else if (spec.request.messages.empty()) {
+      errors_.add("session_id", "invalid_value", "goes with messages only");
+    } else {
+      read_session_id(value, errors_, spec.session_id);
+    }
   }
 
   FieldErrors& errors() { return errors_; }
@@ -253,7 +270,7 @@ tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, co
   ParsedSubmit out;
   const auto requests = in.find("requests");
   if (requests == in.end()) {
-    auto job = reader.read_job(in, reader.defaults());
+    auto job = reader.read_job(in, reader.defaults(), true);
     if (!reader.errors().empty()) return refuse(std::move(reader.errors()), false);
     out.jobs.push_back(std::move(*job));
     return out;
@@ -272,7 +289,10 @@ tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, co
   }
   Shared shared = reader.defaults();
   for (const auto& [name, value] : in.items()) {
-    if (name != "requests" && !reader.read_shared(name, value, shared)) {
+    if (name == "session_id") {
+      JobSpec none;
+      reader.read_session(value, false, none);
+    } else if (name != "requests" && !reader.read_shared(name, value, shared)) {
       reader.errors().add(field_name(name), "unknown_field", "is not a field beside requests");
     }
   }
@@ -284,7 +304,7 @@ tl::expected<ParsedSubmit, SubmitRefusal> parse_submit(std::string_view body, co
       reader.errors().add("", "invalid_type", "must be an object");
       continue;
     }
-    auto job = reader.read_job(item, shared);
+    auto job = reader.read_job(item, shared, false);
     // Nothing will be accepted any more: read on for errors, keep no jobs.
     if (job && reader.errors().empty()) out.jobs.push_back(std::move(*job));
   }

@@ -29,6 +29,7 @@ struct JobSpec {
   Surface surface = Surface::kJob;
   std::string callback_url;
   std::string metadata_json;  // An object, or empty.
+  std::string session_id;     // Empty: none. Its conversation isn't part of `request` yet.
   std::int64_t expires_in_s = kExpiresInDefaultS;
   std::int64_t prompt_tokens = 0;
   std::int64_t tokens_max = 0;  // Prompt and answer.

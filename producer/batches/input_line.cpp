@@ -87,7 +87,7 @@ tl::expected<InputLine, BadLine> parse_input_line(std::string_view text, std::st
   if (request->stream) {
     return reader.bad("invalid_value", "stream can't be true in a batch.", "body.stream");
   }
-  for (const char* of_batch : {"priority", "expires_in", "cache"}) {
+  for (const char* of_batch : {"priority", "expires_in", "cache", "session_id", "cancel_on_disconnect"}) {
     const auto given = body->find(of_batch);
     if (given == body->end() || given->is_null()) continue;
     return reader.bad("invalid_value", std::string(of_batch) + " can't be set for a line of a batch.",

@@ -89,6 +89,10 @@ void bind_intake(config::Settings& settings, ProducerConfig& config) {
            "Longest that a request stays open for its completion; the job goes on without it")
       .range(seconds(1), hours(24 * 7));
   settings
+      .add("session-ttl", config.sessions.keep,
+           "How long a session is known after its last turn was accepted: then its conversation begins anew")
+      .range(seconds(1), hours(24 * 30));
+  settings
       .add("wait-poll", config.wait.poll_every,
            "How often all awaited jobs are looked up, should their events be lost")
       .range(milliseconds(10), seconds(60));

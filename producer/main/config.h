@@ -16,6 +16,7 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/job_api.h"
 #include "producer/api/request_claims.h"
+#include "producer/api/sessions.h"
 #include "producer/api/webhook_api.h"
 #include "producer/batches/batch_api.h"
 #include "producer/batches/batch_loop.h"
@@ -32,6 +33,7 @@
 #include "producer/live/token_feed.h"
 #include "producer/openai/completion_waits.h"
 #include "producer/submit/coalescer.h"
+#include "producer/wait/left_jobs.h"
 #include "producer/wait/waiters.h"
 
 namespace sluice::producer {
@@ -56,6 +58,8 @@ struct ProducerConfig {
   AnswerCacheConfig answers;
   CompletionWaitConfig completions;
   RequestClaimsConfig claims;
+  SessionsConfig sessions;
+  LeftJobsConfig left_jobs;
   WebhookApiConfig webhooks;
   Secret master_key;  // Base64 of 32 bytes: seals the secrets of webhook endpoints. Empty: there can be none.
   CoalescerConfig coalescer;

@@ -30,6 +30,7 @@
 #include "common/store/mysql_limit_store.h"
 #include "common/store/mysql_live_store.h"
 #include "common/store/mysql_operation_store.h"
+#include "common/store/mysql_session_store.h"
 #include "common/store/mysql_shard_leases.h"
 #include "producer/admin/dead_letter_api.h"
 #include "producer/admin/fleet_api.h"
@@ -54,6 +55,7 @@
 #include "producer/openai/completion_api.h"
 #include "producer/wait/final_events.h"
 #include "producer/wait/hot_jobs.h"
+#include "producer/wait/left_jobs.h"
 
 namespace sluice::producer {
 
@@ -179,20 +181,23 @@ class RealService final : public Service {
         authenticator_(accounts_, config_.authenticator, clock, metrics_.api, &guard_),
         idempotency_(mysql_),
         claims_(idempotency_, config_.claims, metrics_.api),
+        session_store_(mysql_),
+        sessions_(session_store_, jobs_, reader_, config_.sessions),
         answer_store_(mysql_),
         shared_answers_(redis_),
         answers_(shared_answers_, answer_store_, config_.answers, clock, metrics_.cache),
         sweeper_("sweeper", clock, [this] { return sweep(); }),
         intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api, &answers_),
-        api_({jobs_, reader_, waiters_, intake_, claims_, authenticator_, models_, clock, &guard_,
+        api_({jobs_, reader_, waiters_, intake_, claims_, sessions_, authenticator_, models_, clock, &guard_,
               [this](const NewJob& fresh) {
                 return estimator_.of_new(fresh.job.model, fresh.job.priority, fresh.tokens_max);
               }},
              config_.api),
+        left_jobs_(jobs_, waiters_, config_.left_jobs, clock, log_, metrics_.api),
         completion_waits_(waiters_, config_.completions, clock, metrics_.api),
         answer_streams_(feed_, metrics_.api),
         completion_api_({jobs_, reader_, waiters_, completion_waits_, answer_streams_, intake_, claims_,
-                         authenticator_, models_, clock, rng, &guard_},
+                         sessions_, left_jobs_, authenticator_, models_, clock, rng, &guard_},
                         config_.api.call_timeout),
         job_events_api_({reader_, feed_, authenticator_, clock,
                          [this](const JobGlance& job) { return estimator_.of(job); }},
@@ -235,6 +240,7 @@ class RealService final : public Service {
     coalescer_.start();
     queued_meter_.start();
     sweeper_.start();
+    left_jobs_.start();
     SLUICE_TRY(http_.start());
     log_.info("started", {{"http_port", http_.port()},
                           {"model", models_.default_model().name()},
@@ -267,6 +273,7 @@ class RealService final : public Service {
     batch_loop_.stop();
     queued_meter_.stop();
     sweeper_.stop();
+    left_jobs_.stop();  // After the server: clients that left before it stopped are among them.
     limits_.stop();
     relay_.stop();
     rescuer_.stop();
@@ -292,7 +299,9 @@ class RealService final : public Service {
     const auto soon = [this] { return Deadline::in(clock_, kSweepTimeout); };
     const auto keys = idempotency_.forget_expired(kSweepMax, soon());
     const auto answers = answer_store_.forget_answers(kSweepMax, soon());
-    const bool more = (keys && *keys == kSweepMax) || (answers && *answers == kSweepMax);
+    const auto sessions = session_store_.forget_sessions(kSweepMax, soon());
+    const bool more = (keys && *keys == kSweepMax) || (answers && *answers == kSweepMax) ||
+                      (sessions && *sessions == kSweepMax);
     return more ? Duration::zero() : kSweepPause;
   }
 
@@ -397,12 +406,15 @@ class RealService final : public Service {
   Authenticator authenticator_;
   MysqlIdempotencyStore idempotency_;
   RequestClaims claims_;
+  MysqlSessionStore session_store_;
+  Sessions sessions_;
   MysqlAnswerStore answer_store_;
   RedisAnswers shared_answers_;
   AnswerCache answers_;
   Loop sweeper_;
   JobIntake intake_;
   JobApi api_;
+  LeftJobs left_jobs_;
   CompletionWaits completion_waits_;
   AnswerStreams answer_streams_;
   CompletionApi completion_api_;

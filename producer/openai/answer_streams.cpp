@@ -12,24 +12,25 @@
 namespace sluice::producer {
 
 struct AnswerStreams::Stream {
-  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s)
-      : events(std::move(e)), client(std::move(s)) {}
+  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s, std::function<void()> l)
+      : events(std::move(e)), client(std::move(s)), on_left(std::move(l)) {}
   const std::unique_ptr<AnswerEvents> events;  // The feed's thread uses it, once the watch has begun.
   const http::ResponseStream client;
 
   Mutex mutex;
   bool over GUARDED_BY(mutex) = false;
   std::optional<TokenFeed::Ticket> ticket GUARDED_BY(mutex);
+  std::function<void()> on_left GUARDED_BY(mutex);
 };
 
 void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
-                         const http::Responder& responder) {
-  http::Response head = http::sse_head();
+                         const http::Responder& responder, Options options) {
+  http::Response head = of_session(http::sse_head(), options.session);
   head.headers.set(kJobHeader, job.id.value);
   head.headers.set(kCacheHeader, std::string(cache_state(job)));
   auto client = http::open_sse(responder, std::move(head));
   if (!client) return;
-  auto stream = std::make_shared<Stream>(std::move(events), std::move(*client));
+  auto stream = std::make_shared<Stream>(std::move(events), std::move(*client), std::move(options.on_left));
   write(stream, stream->events->begin(job));
 
   FeedCallbacks callbacks;
@@ -63,10 +64,19 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
   }
   if (over) feed_.remove(*ticket);
   stream->client.on_disconnect([this, weak = std::weak_ptr<Stream>(stream)] {
-    const auto left = weak.lock();
-    // Who only ended its own side goes on reading.
-    if (left && left->client.gone()) forget(left);
+    if (const auto left = weak.lock()) leave(left);
   });
+}
+
+void AnswerStreams::leave(const std::shared_ptr<Stream>& stream) {
+  std::function<void()> on_left;
+  {
+    MutexLock lock(stream->mutex);
+    if (!stream->over) on_left.swap(stream->on_left);
+  }
+  if (on_left) on_left();
+  // Who only ended its own side goes on reading.
+  if (stream->client.gone()) forget(stream);
 }
 
 void AnswerStreams::forget(const std::shared_ptr<Stream>& stream) {
@@ -87,7 +97,9 @@ void AnswerStreams::write(const std::shared_ptr<Stream>& stream, std::string tex
   }
   const http::Kept kept = stream->client.write(std::move(text));
   if (kept == http::Kept::kKept) return;
-  if (kept == http::Kept::kFull) {
+  if (kept == http::Kept::kGone) {
+    leave(stream);
+  } else {
     metrics_.slow_readers.add();
     stream->client.abort();
   }

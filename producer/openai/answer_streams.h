@@ -3,6 +3,7 @@
 // Safe for concurrent use. The feed must outlive it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,9 +19,17 @@ class AnswerStreams {
  public:
   AnswerStreams(TokenFeed& feed, ApiMetrics metrics) : feed_(feed), metrics_(std::move(metrics)) {}
 
+  struct Options {
+    std::string session;  // of_session()
+    // Runs once if the client leaves, or ends its side of the connection, before the end; not if it is cut
+    // off since it reads too slowly. Must not block. May be empty.
+    std::function<void()> on_left;
+  };
+
   // Answers with the header and all that `job` says in its generation, until it ends; it may have. A client
   // that reads too slowly, or leaves, is forgotten; the job goes on.
-  void open(const Job& job, std::unique_ptr<AnswerEvents> events, const http::Responder& responder);
+  void open(const Job& job, std::unique_ptr<AnswerEvents> events, const http::Responder& responder,
+            Options options);
 
  private:
   struct Stream;
@@ -28,6 +37,8 @@ class AnswerStreams {
   // Ends the answer, whenever the client has room for `text`.
   void finish(const std::shared_ptr<Stream>& stream, std::string text);
   void forget(const std::shared_ptr<Stream>& stream);
+  // The client is gone, or may be.
+  void leave(const std::shared_ptr<Stream>& stream);
 
   TokenFeed& feed_;
   const ApiMetrics metrics_;

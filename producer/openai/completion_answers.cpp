@@ -9,6 +9,7 @@
 #include "common/openai/render.h"
 #include "common/openai/response.h"
 #include "producer/api/answers.h"
+#include "producer/api/sessions.h"
 #include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_request.h"
 
@@ -28,6 +29,11 @@ http::Response about(const JobId& id, http::Response response) {
 
 std::string completion_location(Surface surface, const JobId& id) {
   return std::string(surface_route(surface)) + "/" + openai::surface_id(surface, id);
+}
+
+http::Response of_session(http::Response response, const std::string& header) {
+  if (!header.empty()) response.headers.set(kSessionHeader, header);
+  return response;
 }
 
 JobError error_of(const Job& job) {

@@ -13,6 +13,8 @@ namespace sluice::producer {
 // Names the job in whatever answers a request that made or found one: "X-Sluice-Job: job_…".
 inline constexpr const char* kJobHeader = "X-Sluice-Job";
 
+// With the header of a session's turn, unless that is empty.
+http::Response of_session(http::Response response, const std::string& header);
 // What a job that has no result ended with.
 JobError error_of(const Job& job);
 // What a final job answers to the request that made it: its completion, or the error that it ended with.

@@ -87,6 +87,10 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
   auto parsed = parse_completion(surface, *body, parts_.models,
                                  [&](const JobId& id) { return conversation_of(tenant, id); });
   if (!parsed) return refuse(parsed.error());
+  if (parsed->cancel_on_disconnect && prefers_async(request)) {
+    return refuse(refusal("invalid_value", "cancel_on_disconnect can't be true with Prefer: respond-async.",
+                          "cancel_on_disconnect"));
+  }
   JobParameters& parameters = parsed->spec.request.parameters;
   parameters.stream = parsed->stream;
   if (parsed->stream && !parameters.seed) {
@@ -107,9 +111,26 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
   asked.background = parsed->background;
   asked.stream = parsed->stream;
   asked.include_usage = parsed->include_usage;
-  if (looked->existing) return attach(asked, JobId{looked->existing->resource_id}, responder);
+  asked.cancel_on_disconnect = parsed->cancel_on_disconnect;
+  const bool is_turn = !parsed->spec.session_id.empty();
+  if (looked->existing) {
+    const JobId made{looked->existing->resource_id};
+    if (is_turn) asked.session = parts_.sessions.header_of(tenant, made, call_deadline());
+    return attach(asked, made, responder);
+  }
+  std::optional<SessionTurn> session;
+  if (is_turn) {
+    auto turn = parts_.sessions.continue_with(tenant, parsed->spec, call_deadline());
+    if (!turn) {
+      parts_.intake.count_refused(turn.error().code);
+      responder.send(std::move(turn.error().answer));
+      return;
+    }
+    asked.session = session_header(*turn);
+    session = std::move(*turn);
+  }
   if (over_limit(request, parsed->spec, responder)) return;
-  submit(std::move(asked), std::move(parsed->spec), std::move(looked->claim), responder);
+  submit(std::move(asked), std::move(parsed->spec), std::move(looked->claim), std::move(session), responder);
 }
 
 bool CompletionApi::over_limit(const http::Request& request, const JobSpec& spec,
@@ -125,7 +146,7 @@ bool CompletionApi::over_limit(const http::Request& request, const JobSpec& spec
 
 http::Response CompletionApi::at_once(const Asked& asked, const Job& job) {
   if (!asked.respond_async) return response_answer(job, *asked.request);
-  http::Response answer = pending_answer(asked.surface, job);
+  http::Response answer = of_session(pending_answer(asked.surface, job), asked.session);
   answer.headers.set("Preference-Applied", "respond-async");
   return answer;
 }
@@ -133,13 +154,23 @@ http::Response CompletionApi::at_once(const Asked& asked, const Job& job) {
 void CompletionApi::open_stream(const Asked& asked, const Job& job, const http::Responder& responder) {
   auto events = asked.surface == Surface::kResponse ? make_response_events(asked.request)
                                                     : make_chunk_events(asked.surface, asked.include_usage);
-  parts_.streams.open(job, std::move(events), responder);
+  parts_.streams.open(job, std::move(events), responder, {asked.session, when_left(asked, job.id)});
+}
+
+std::function<void()> CompletionApi::when_left(const Asked& asked, const JobId& id) {
+  if (!asked.cancel_on_disconnect) return {};
+  return [this, tenant = asked.tenant, id] { parts_.left_jobs.add(tenant, id); };
+}
+
+CompletionWaits::WaitPtr CompletionApi::add_wait(const Asked& asked, const JobId& id,
+                                                 const http::Responder& responder) {
+  return parts_.waits.add({asked.surface, asked.tenant, asked.request, asked.session, when_left(asked, id)},
+                          id, responder);
 }
 
 void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Responder& responder) {
   const bool waits = !asked.respond_async && !asked.background && !asked.stream;
-  const auto wait =
-      waits ? parts_.waits.add(asked.surface, asked.tenant, id, asked.request, responder) : nullptr;
+  const auto wait = waits ? add_wait(asked, id, responder) : nullptr;
   if (waits && !wait) {
     responder.send(too_many_wait());
     return;
@@ -152,24 +183,24 @@ void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Resp
   } else if (asked.stream) {
     open_stream(asked, *job, responder);
   } else if (is_final(job->state) && !asked.background) {
-    responder.send(final_answer(asked.surface, *job, asked.request.get()));
+    responder.send(of_session(final_answer(asked.surface, *job, asked.request.get()), asked.session));
   } else {
     responder.send(at_once(asked, *job));
   }
 }
 
 void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyClaim> claim,
-                           const http::Responder& responder) {
+                           std::optional<SessionTurn> session, const http::Responder& responder) {
   std::vector<JobSpec> specs;
   specs.push_back(std::move(spec));
   Submission submission = parts_.intake.make(asked.tenant, std::move(specs), false);
   submission.claim = std::move(claim);
+  submission.session = std::move(session);
 
   // Before the job is there, so that its end can't be missed.
   CompletionWaits::WaitPtr wait;
   if (!asked.respond_async && !asked.background && !asked.stream) {
-    const JobId& id = submission.jobs.front().job.id;
-    wait = parts_.waits.add(asked.surface, asked.tenant, id, asked.request, responder);
+    wait = add_wait(asked, submission.jobs.front().job.id, responder);
     if (!wait) {
       parts_.intake.count_refused("overloaded");
       responder.send(too_many_wait());
@@ -195,12 +226,19 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
         if (existing) {
           // Reads the job: not for this thread, on which others' jobs wait to be committed.
           const JobId id{existing->resource_id};
-          responder.run_on_stage([this, asked, id, responder] { attach(asked, id, responder); });
+          responder.run_on_stage([this, asked, id, responder]() mutable {
+            if (!asked.session.empty()) {
+              asked.session = parts_.sessions.header_of(asked.tenant, id, call_deadline());
+            }
+            attach(asked, id, responder);
+          });
           return;
         }
         responder.send(std::move(outcome.error().answer));
       },
-      [responder] { return responder.gone(); });
+      [responder, alone = asked.cancel_on_disconnect] {
+        return alone ? responder.cancelled() : responder.gone();
+      });
   if (!refused) return;
   if (wait) parts_.waits.give_up(wait);
   responder.send(std::move(*refused));
@@ -245,7 +283,7 @@ void CompletionApi::retrieve(Surface surface, const http::Request& request,
     return;
   }
   parts_.streams.open(*job, make_response_events(std::make_shared<const JobRequest>(*asked), *starting_after),
-                      responder);
+                      responder, {});
 }
 
 void CompletionApi::cancel_response(const http::Request& request, const http::Responder& responder) {

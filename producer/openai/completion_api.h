@@ -6,7 +6,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "common/base/clock.h"
 #include "common/base/rng.h"
@@ -16,10 +18,12 @@
 #include "producer/api/authenticator.h"
 #include "producer/api/job_intake.h"
 #include "producer/api/models.h"
+#include "producer/api/sessions.h"
 #include "producer/openai/answer_streams.h"
 #include "producer/openai/completion_request.h"
 #include "producer/openai/completion_waits.h"
 #include "producer/wait/job_reader.h"
+#include "producer/wait/left_jobs.h"
 #include "producer/wait/waiters.h"
 
 namespace sluice::producer {
@@ -32,6 +36,8 @@ struct CompletionApiParts {
   AnswerStreams& streams;
   JobIntake& intake;
   const RequestClaims& claims;
+  const Sessions& sessions;
+  LeftJobs& left_jobs;
   Authenticator& authenticator;
   const ModelCatalog& models;
   Clock& clock;
@@ -60,9 +66,14 @@ class CompletionApi {
     bool background = false;     // The response object at once.
     bool stream = false;
     bool include_usage = false;
+    bool cancel_on_disconnect = false;
+    std::string session;  // of_session()
   };
   void submit(Asked asked, JobSpec spec, std::optional<IdempotencyClaim> claim,
-              const http::Responder& responder);
+              std::optional<SessionTurn> session, const http::Responder& responder);
+  CompletionWaits::WaitPtr add_wait(const Asked& asked, const JobId& id, const http::Responder& responder);
+  // What is to be done when the client leaves; may be empty.
+  std::function<void()> when_left(const Asked& asked, const JobId& id);
   // Answers with a job that is there already.
   void attach(const Asked& asked, const JobId& id, const http::Responder& responder);
   void open_stream(const Asked& asked, const Job& job, const http::Responder& responder);

@@ -57,12 +57,14 @@ class CompletionReader {
                    [&spec](std::int64_t n) { spec.expires_in_s = n; });
     }
     read_bool("stream", out_.stream);
+    read_bool("cancel_on_disconnect", out_.cancel_on_disconnect);
     if (given("cache") != nullptr) read_bool("cache", spec.cache.emplace());
     read_bool("allow_stale", spec.allow_stale);
     read_stream_options();
     read_sampling();
     read_max_tokens();
     read_logprobs();
+    read_session();
     refuse_unsupported();
     switch (surface_) {
       case Surface::kChat:
@@ -189,6 +191,20 @@ class CompletionReader {
     check_parameters(parameters, errors_, "");
   }
 
+  void read_session() {
+    const json* session = given("session_id");
+    if (session == nullptr) return;
+    if (surface_ != Surface::kChat) {
+      refuse("session_id", surface_ == Surface::kResponse
+                               ? "is not taken here: previous_response_id goes on with a conversation"
+                               : "goes with messages only");
+    } else if (given("previous_response_id") != nullptr) {
+      errors_.add("session_id", "invalid_value", "can't stand beside previous_response_id");
+    } else {
+      read_session_id(*session, errors_, out_.spec.session_id);
+    }
+  }
+
   void refuse(const std::string& field, std::string message) {
     errors_.add(field, "unsupported_parameter", std::move(message));
   }
@@ -279,6 +295,9 @@ class CompletionReader {
     read_bool("store", store);
     if (out_.background && !store) {
       errors_.add("background", "invalid_value", "needs store to be true");
+    }
+    if (out_.background && out_.cancel_on_disconnect) {
+      errors_.add("cancel_on_disconnect", "invalid_value", "can't be true in the background");
     }
     echo_["background"] = out_.background;
     echo_["store"] = store;

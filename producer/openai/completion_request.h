@@ -25,8 +25,9 @@ inline constexpr double kOpenAiTemperature = 1;  // Where a request gives none; 
 struct CompletionRequest {
   JobSpec spec;  // With its surface.
   bool stream = false;
-  bool include_usage = false;  // A last chunk with the usage (chat, completion).
-  bool background = false;     // Answer at once (response).
+  bool include_usage = false;         // A last chunk with the usage (chat, completion).
+  bool background = false;            // Answer at once (response).
+  bool cancel_on_disconnect = false;  // The job is for this client alone.
 };
 
 // The messages of a conversation so far, without its instructions: those that an earlier response was asked

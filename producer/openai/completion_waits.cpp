@@ -16,12 +16,10 @@ constexpr std::chrono::milliseconds kLeastWait{10};
 }  // namespace
 
 struct CompletionWaits::Wait {
-  Wait(Surface s, TenantId t, JobId i, std::shared_ptr<const JobRequest> r, http::Responder p)
-      : surface(s), tenant(std::move(t)), id(std::move(i)), request(std::move(r)), responder(std::move(p)) {}
-  const Surface surface;
-  const TenantId tenant;
+  Wait(Asked a, JobId i, http::Responder p)
+      : asked(std::move(a)), id(std::move(i)), responder(std::move(p)) {}
+  const Asked asked;
   const JobId id;
-  const std::shared_ptr<const JobRequest> request;
   const http::Responder responder;
 
   Mutex mutex;
@@ -32,11 +30,9 @@ struct CompletionWaits::Wait {
   SteadyTime early_at GUARDED_BY(mutex){};
 };
 
-CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& tenant, const JobId& id,
-                                              std::shared_ptr<const JobRequest> request,
-                                              http::Responder responder) {
-  auto wait = std::make_shared<Wait>(surface, tenant, id, std::move(request), std::move(responder));
-  const auto ticket = waiters_.add(tenant, id, clock_.steady_now() + config_.longest,
+CompletionWaits::WaitPtr CompletionWaits::add(Asked asked, const JobId& id, http::Responder responder) {
+  auto wait = std::make_shared<Wait>(std::move(asked), id, std::move(responder));
+  const auto ticket = waiters_.add(wait->asked.tenant, id, clock_.steady_now() + config_.longest,
                                    [this, wait](const Result<Job>& job) { on_ended(wait, job); });
   if (!ticket) return nullptr;
   {
@@ -44,10 +40,8 @@ CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& t
     wait->ended = ticket;
   }
   wait_for_early(wait, config_.early_headers);
-  // A client that only ended its side of the connection still reads.
   wait->responder.on_disconnect([this, weak = std::weak_ptr<Wait>(wait)] {
-    const WaitPtr left = weak.lock();
-    if (left && left->responder.gone()) give_up(left);
+    if (const WaitPtr left = weak.lock()) leave(left);
   });
   return wait;
 }
@@ -55,6 +49,17 @@ CompletionWaits::WaitPtr CompletionWaits::add(Surface surface, const TenantId& t
 void CompletionWaits::answer(const WaitPtr& wait, const Job& job, std::string_view cache) {
   finish(wait, job, cache);
   give_up(wait);
+}
+
+void CompletionWaits::leave(const WaitPtr& wait) {
+  bool over = false;
+  {
+    MutexLock lock(wait->mutex);
+    over = wait->over;
+  }
+  if (!over && wait->asked.on_left) wait->asked.on_left();
+  // A client that only ended its side of the connection still reads.
+  if (wait->responder.gone()) give_up(wait);
 }
 
 void CompletionWaits::give_up(const WaitPtr& wait) {
@@ -76,8 +81,8 @@ void CompletionWaits::wait_for_early(const WaitPtr& wait, std::chrono::milliseco
     MutexLock lock(wait->mutex);
     wait->early_at = at;
   }
-  const auto ticket =
-      waiters_.add(wait->tenant, wait->id, at, [this, wait](const Result<Job>& job) { on_early(wait, job); });
+  const auto ticket = waiters_.add(wait->asked.tenant, wait->id, at,
+                                   [this, wait](const Result<Job>& job) { on_early(wait, job); });
   MutexLock lock(wait->mutex);
   wait->early = ticket;  // None: too many wait; then the header comes with the answer.
 }
@@ -96,7 +101,7 @@ void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
     wait_for_early(wait, std::max(config_.early_headers, kLeastWait));
     return;
   }
-  http::Response head = http::Response::json(200, "");
+  http::Response head = of_session(http::Response::json(200, ""), wait->asked.session);
   head.headers.set(kJobHeader, wait->id.value);
   http::StreamOptions options;
   options.heartbeat = " ";
@@ -133,7 +138,7 @@ void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
   if (stream) {
     stream->abort();
   } else {
-    wait->responder.send(not_finished_answer(wait->surface, wait->id));
+    wait->responder.send(of_session(not_finished_answer(wait->asked.surface, wait->id), wait->asked.session));
   }
 }
 
@@ -145,7 +150,8 @@ void CompletionWaits::finish(const WaitPtr& wait, const Job& job, std::string_vi
     wait->over = true;
     stream = std::move(wait->stream);
   }
-  http::Response answer = final_answer(wait->surface, job, wait->request.get());
+  http::Response answer =
+      of_session(final_answer(wait->asked.surface, job, wait->asked.request.get()), wait->asked.session);
   if (!stream) {
     if (answer.status == 200) answer.headers.set(kCacheHeader, std::string(cache));
     wait->responder.send(std::move(answer));

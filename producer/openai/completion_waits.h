@@ -9,8 +9,10 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/base/clock.h"
@@ -35,17 +37,27 @@ class CompletionWaits {
 
   struct Wait;
   using WaitPtr = std::shared_ptr<Wait>;
+  // What is answered to.
+  struct Asked {
+    Surface surface = Surface::kChat;
+    TenantId tenant;
+    std::shared_ptr<const JobRequest> request;  // Needed for a response only.
+    std::string session;                        // of_session()
+    // Runs if the client leaves, or ends its side of the connection, before it is answered. On a thread of
+    // the server: must not block. May be empty.
+    std::function<void()> on_left;
+  };
 
-  // Answers through `responder` once the job ends; it may not be there yet. `request` is needed for a
-  // response only. Null: too many wait, and nothing will be answered.
-  WaitPtr add(Surface surface, const TenantId& tenant, const JobId& id,
-              std::shared_ptr<const JobRequest> request, http::Responder responder);
+  // Answers through `responder` once the job ends; it may not be there yet. Null: too many wait, and nothing
+  // will be answered.
+  WaitPtr add(Asked asked, const JobId& id, http::Responder responder);
   // The job ended as it was accepted: answers with it. `cache` is for the header X-Cache.
   void answer(const WaitPtr& wait, const Job& job, std::string_view cache);
   // The job came to nothing: no more is answered from here.
   void give_up(const WaitPtr& wait);
 
  private:
+  void leave(const WaitPtr& wait);
   void on_ended(const WaitPtr& wait, const Result<Job>& job);
   void on_early(const WaitPtr& wait, const Result<Job>& job);
   void wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time);

@@ -55,6 +55,41 @@ export const cases = {
     assert.equal((await client.responses.retrieve(slow.id)).status, "cancelled");
   },
 
+  async "sessions.a conversation goes on without being sent again"({ client, mark }) {
+    const headers = [];
+    for (const content of ["one", "two", "three"]) {
+      const asked = { model, messages: [{ role: "user", content }], session_id: `session-${mark}` };
+      headers.push((await client.chat.completions.create(asked).withResponse()).response.headers.get("x-sluice-session"));
+    }
+    assert.deepEqual(headers, ["new; turn=1", "continued; turn=2", "continued; turn=3"]);
+  },
+
+  async "disconnects.a job goes with its client, if that wishes so"({ client, url }) {
+    const headers = { Authorization: `Bearer ${process.env.SLUICE_API_KEY}` };
+    for (const stream of [false, true]) {
+      const left = new AbortController();
+      const metadata = { mark: `left ${Math.random()}` };
+      const asked = { model, messages, metadata, stream, cancel_on_disconnect: true, fault: "slow", fault_ms: 600_000 };
+      const answer = client.chat.completions.create(asked, { signal: left.signal });
+      answer.catch(() => {});
+      const find = async () => {
+        const { data } = await (await fetch(`${url}/v1/jobs?limit=100`, { headers })).json();
+        return data.find((job) => job.metadata?.mark === metadata.mark);
+      };
+      const deadline = Date.now() + 30_000;
+      while ((await find())?.status !== "running") {
+        assert.ok(Date.now() < deadline, "it was not started");
+        await pause(20);
+      }
+      left.abort();
+      const until = Date.now() + 5_000;
+      while ((await find()).status !== "cancelled") {
+        assert.ok(Date.now() < until, "it was not cancelled");
+        await pause(20);
+      }
+    }
+  },
+
   async "retries.a client that repeats by itself gets the job that it made first"({ connect }) {
     const jobs = [];
     const client = connect(process.env.SLUICE_API_KEY, {

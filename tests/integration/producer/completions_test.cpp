@@ -262,6 +262,112 @@ TEST_F(ProducerCompletions, AResponseCanBeCancelled) {
   EXPECT_EQ(http.get("/v1/jobs/" + job).json["status"], "queued");
 }
 
+TEST_F(ProducerCompletions, ASessionGoesOnWithoutBeingSentAgain) {
+  auto one = make_service();
+  auto two = make_service();
+  start_worker();
+  Client http = client(*one);
+  Client elsewhere = client(*two);
+  const auto turn = [](const std::string& text) {
+    return json{{"session_id", "s-1"}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+  };
+  const Reply first = http.post("/v1/chat/completions", turn("one"));
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(first.headers.at("x-sluice-session"), "new; turn=1");
+  json streamed = turn("two");
+  streamed["stream"] = true;
+  const Reply second = elsewhere.post("/v1/chat/completions", streamed);
+  EXPECT_EQ(second.headers.at("x-sluice-session"), "continued; turn=2") << second.body;
+  const Reply third = http.post("/v1/jobs", turn("three"));
+  ASSERT_EQ(third.status, 202) << third.body;
+  EXPECT_EQ(third.headers.at("x-sluice-session"), "continued; turn=3");
+  const JobId job{third.json["id"].get<std::string>()};
+  const auto asked = job_request_from_json(store_->get_request({}, job, soon()).value());
+  EXPECT_EQ(asked->messages, (std::vector<RequestMessage>{{"user", "one"},
+                                                          {"assistant", "done"},
+                                                          {"user", "two"},
+                                                          {"assistant", "done"},
+                                                          {"user", "three"}}));
+  const Reply foreign = client(*one, kOtherKey).post("/v1/chat/completions", turn("whose?"));
+  EXPECT_EQ(foreign.headers.at("x-sluice-session"), "new; turn=1");
+  EXPECT_TRUE(eventually([&] { return in_state("succeeded") == 4; }));
+  // Its time over, it begins anew.
+  database_->execute("UPDATE session SET expires_at = UTC_TIMESTAMP(6)");
+  EXPECT_EQ(http.post("/v1/chat/completions", turn("four")).headers.at("x-sluice-session"), "new; turn=1");
+}
+
+TEST_F(ProducerCompletions, ATurnIsBusyUntilItEndsAndIsNeverLost) {
+  auto one = make_service();
+  auto two = make_service();
+  Client http = client(*one);
+  const json body = {{"session_id", "s"}, {"messages", kChat["messages"]}};
+  const std::vector<std::string> key = {"Idempotency-Key: turn", "Prefer: respond-async"};
+  const Reply queued = http.post("/v1/chat/completions", body.dump(), key);
+  ASSERT_EQ(queued.status, 202) << queued.body;
+  EXPECT_EQ(queued.headers.at("x-sluice-session"), "new; turn=1");
+  const Reply busy = http.post("/v1/chat/completions", body);
+  EXPECT_EQ(busy.status, 409);
+  EXPECT_EQ(busy.json["error"]["code"], "session_busy");
+  EXPECT_EQ(busy.headers.at("retry-after"), "1");
+  EXPECT_EQ(http.post("/v1/jobs", body).json["error"]["code"], "session_busy");
+  // A repetition is the same turn, under way or not.
+  const Reply again = client(*two).post("/v1/chat/completions", body.dump(), key);
+  EXPECT_EQ(again.json["id"], queued.json["id"]);
+  EXPECT_EQ(again.headers.at("x-sluice-session"), "new; turn=1");
+  const std::string job = queued.json["id"];
+  EXPECT_EQ(http.post("/v1/jobs/" + job + "/cancel", kNothing).status, 200);
+  EXPECT_EQ(http.post("/v1/jobs", body).headers.at("x-sluice-session"), "new; turn=1")
+      << "a turn without an answer is left out";
+  start_worker();
+  EXPECT_TRUE(eventually([this] { return in_state("succeeded") == 1; }));
+  stop_worker();
+  // Many at once: one of them is the next turn.
+  std::vector<std::future<Reply>> turns;
+  for (int i = 0; i < 20; ++i) {
+    turns.push_back(std::async(std::launch::async, [this, &body, &service = i % 2 == 0 ? *one : *two] {
+      return client(service).post("/v1/jobs", body);
+    }));
+  }
+  int taken = 0;
+  for (auto& one_turn : turns) {
+    const Reply reply = one_turn.get();
+    taken += reply.status == 202 ? 1 : 0;
+    if (reply.status != 202) {
+      EXPECT_EQ(reply.json["error"]["code"], "session_busy") << reply.body;
+    } else {
+      EXPECT_EQ(reply.headers.at("x-sluice-session"), "continued; turn=2");
+    }
+  }
+  EXPECT_EQ(taken, 1);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 3);
+}
+
+TEST_F(ProducerCompletions, AJobGoesWithItsClientIfThatWishesSo) {
+  auto service = make_service();
+  Client leaver = client(*service);
+  leaver.leave_after(std::chrono::milliseconds(300));
+  for (const bool stream : {false, true}) {
+    for (const bool wished : {true, false}) {
+      database_->clear_jobs();
+      json body = kChat;
+      body["cancel_on_disconnect"] = wished;
+      body["stream"] = stream;
+      EXPECT_EQ(leaver.post("/v1/chat/completions", body).status, 0);
+      const bool cancelled = eventually([this] { return in_state("cancelled") == 1; },
+                                        std::chrono::milliseconds(wished ? 5'000 : 700));
+      EXPECT_EQ(cancelled, wished) << "stream " << stream;
+      EXPECT_EQ(in_state("queued"), wished ? 0 : 1);
+    }
+  }
+  json body = kChat;
+  body["cancel_on_disconnect"] = true;
+  Client http = client(*service);
+  EXPECT_EQ(http.post("/v1/chat/completions", body.dump(), {"Prefer: respond-async"}).status, 400);
+  EXPECT_EQ(http.post("/v1/jobs", body).json["error"]["code"], "unknown_field");
+  start_worker();
+  EXPECT_EQ(http.post("/v1/chat/completions", body).status, 200);
+}
+
 TEST_F(ProducerCompletions, ARequestThatIsSentAgainIsDoneOnce) {
   auto service = make_service();
   start_worker();

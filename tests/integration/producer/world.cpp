@@ -67,7 +67,7 @@ Reply Client::perform(const std::string& path, const std::string* body, std::vec
   const std::string url = base_url_ + path;
   curl_easy_setopt(curl_, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl_, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl_, CURLOPT_TIMEOUT, 90L);
+  curl_easy_setopt(curl_, CURLOPT_TIMEOUT_MS, static_cast<long>(longest_.count()));
   curl_easy_setopt(curl_, CURLOPT_WRITEFUNCTION, take_bytes);
   curl_easy_setopt(curl_, CURLOPT_WRITEDATA, &reply.body);
   curl_easy_setopt(curl_, CURLOPT_HEADERFUNCTION, take_header);

@@ -159,6 +159,15 @@ TEST(BatchRequest, TakesOpenAisMembersAndOurs) {
   EXPECT_EQ(least->batch.priority, Priority::kLow);
 }
 
+TEST(InputLine, IsNoTurnAndHasNoClientThatWaits) {
+  json line = good_line();
+  line["body"]["session_id"] = "s";
+  EXPECT_EQ(code_of(line), "invalid_value body.session_id");
+  line = good_line();
+  line["body"]["cancel_on_disconnect"] = true;
+  EXPECT_EQ(code_of(line), "invalid_value body.cancel_on_disconnect");
+}
+
 TEST(BatchRequest, NamesTheFieldAtFault) {
   const auto param_of = [](json more) {
     json body = {{"input_file_id", "file-1"}, {"endpoint", kChat}};

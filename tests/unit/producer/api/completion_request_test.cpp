@@ -111,6 +111,38 @@ TEST_F(CompletionRequestTest, WhatCantBeDoneIsRefusedByName) {
   EXPECT_EQ(refuse(Surface::kChat, json::array()), ": invalid_type");
 }
 
+TEST_F(CompletionRequestTest, AChatMayBeATurnOfASession) {
+  EXPECT_EQ(accept(Surface::kChat, chat({{"session_id", "my.chat_1-a"}})).spec.session_id, "my.chat_1-a");
+  EXPECT_EQ(accept(Surface::kChat, chat({{"session_id", std::string(64, 'x')}})).spec.session_id.size(), 64U);
+  EXPECT_EQ(accept(Surface::kChat, chat({{"session_id", nullptr}})).spec.session_id, "");
+  const auto refused = [this](json more) { return refuse(Surface::kChat, chat(std::move(more))); };
+  for (const char* bad : {"", "a b", "a/b", "é"}) {
+    EXPECT_EQ(refused({{"session_id", bad}}), "session_id: invalid_value") << bad;
+  }
+  EXPECT_EQ(refused({{"session_id", std::string(65, 'x')}}), "session_id: invalid_value");
+  EXPECT_EQ(refused({{"session_id", 7}}), "session_id: invalid_type");
+  EXPECT_EQ(refused({{"session_id", "s"}, {"previous_response_id", "resp_1"}}), "session_id: invalid_value");
+  EXPECT_EQ(refuse(Surface::kCompletion, {{"prompt", "x"}, {"session_id", "s"}}),
+            "session_id: unsupported_parameter");
+  EXPECT_EQ(refuse(Surface::kResponse, {{"input", "x"}, {"session_id", "s"}}),
+            "session_id: unsupported_parameter");
+}
+
+TEST_F(CompletionRequestTest, AClientMayTakeItsJobWithIt) {
+  EXPECT_FALSE(accept(Surface::kChat, chat()).cancel_on_disconnect);
+  const json yes = {{"cancel_on_disconnect", true}};
+  EXPECT_TRUE(accept(Surface::kChat, chat(yes)).cancel_on_disconnect);
+  json body = {{"prompt", "x"}, {"input", "x"}};
+  body.update(yes);
+  EXPECT_TRUE(accept(Surface::kCompletion, body).cancel_on_disconnect);
+  body.erase("prompt");
+  EXPECT_TRUE(accept(Surface::kResponse, body).cancel_on_disconnect);
+  EXPECT_EQ(refuse(Surface::kChat, chat({{"cancel_on_disconnect", 1}})),
+            "cancel_on_disconnect: invalid_type");
+  body["background"] = true;
+  EXPECT_EQ(refuse(Surface::kResponse, body), "cancel_on_disconnect: invalid_value");
+}
+
 TEST_F(CompletionRequestTest, MessagesAreRefusedWhereTheyAreWrong) {
   const auto refused = [this](const char* message) {
     return refuse(Surface::kChat, {{"messages", {json::parse(message)}}});

@@ -127,7 +127,7 @@ class OpenAnswersTest : public ::testing::Test {
 TEST_F(OpenAnswersTest, AClientMayLeaveWhileItsHeaderGoesOut) {
   const auto open = waits(seconds(10));
   const http::Responder responder(client_);
-  ASSERT_TRUE(open->add(Surface::kChat, kTenant, accept().id, nullptr, responder));
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant}, accept().id, responder));
   client_->at_head = [&] { responder.canceller().cancel(true); };
   clock_.advance(seconds(10));
   waiters_.run_once();
@@ -140,7 +140,7 @@ TEST_F(OpenAnswersTest, AClientMayLeaveWhileItsHeaderGoesOut) {
 TEST_F(OpenAnswersTest, AClientMayEndItsSideAndThenLeaveBeforeItsHeader) {
   const auto open = waits(seconds(10));
   const http::Responder responder(client_);
-  ASSERT_TRUE(open->add(Surface::kChat, kTenant, accept().id, nullptr, responder));
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant}, accept().id, responder));
   responder.canceller().cancel(false);
   EXPECT_EQ(waiters_.size(), 2U);  // It may still read.
   responder.canceller().cancel(true);
@@ -153,7 +153,7 @@ TEST_F(OpenAnswersTest, AClientMayEndItsSideAndThenLeaveBeforeItsHeader) {
 TEST_F(OpenAnswersTest, AJobThatIsNotThereYetIsNotReadWithoutAPause) {
   const auto open = waits(milliseconds(0));
   const http::Responder responder(client_);
-  ASSERT_TRUE(open->add(Surface::kChat, kTenant, ids_.make<JobId>(0), nullptr, responder));
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant}, ids_.make<JobId>(0), responder));
   EXPECT_GE(waiters_.run_once(), milliseconds(10));
   EXPECT_EQ(waiters_.size(), 2U);
   waiters_.stop();
@@ -162,7 +162,7 @@ TEST_F(OpenAnswersTest, AJobThatIsNotThereYetIsNotReadWithoutAPause) {
 TEST_F(OpenAnswersTest, ALargeAnswerBehindAnEarlyHeaderWaitsForTheClient) {
   const auto open = waits(seconds(10));
   const Job job = accept();
-  ASSERT_TRUE(open->add(Surface::kChat, kTenant, job.id, nullptr, http::Responder(client_)));
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant}, job.id, http::Responder(client_)));
   clock_.advance(seconds(10));
   waiters_.run_once();
   ASSERT_TRUE(client_->queue);
@@ -181,7 +181,7 @@ TEST_F(OpenAnswersTest, ALargeAnswerBehindAnEarlyHeaderWaitsForTheClient) {
 TEST_F(OpenAnswersTest, AnEndThatFindsNoRoomWaitsForTheClient) {
   const Job job = accept();
   constexpr std::size_t kSize = 3 << 20;
-  answers_.open(job, std::make_unique<LongEvents>(kSize), http::Responder(client_));
+  answers_.open(job, std::make_unique<LongEvents>(kSize), http::Responder(client_), {});
   cancel(job);
   feed_.read_once();
   waiters_.run_once();
@@ -200,7 +200,7 @@ TEST_F(OpenAnswersTest, AnEndThatFindsNoRoomWaitsForTheClient) {
 
 TEST_F(OpenAnswersTest, AClientThatLeavesBeforeTheEndHadRoomIsLetGo) {
   const Job job = accept();
-  answers_.open(job, std::make_unique<LongEvents>(3 << 20), http::Responder(client_));
+  answers_.open(job, std::make_unique<LongEvents>(3 << 20), http::Responder(client_), {});
   cancel(job);
   feed_.read_once();
   waiters_.run_once();
@@ -209,6 +209,91 @@ TEST_F(OpenAnswersTest, AClientThatLeavesBeforeTheEndHadRoomIsLetGo) {
   feed_.stop();
   client_->queue->close();
   EXPECT_EQ(client_->queue.use_count(), 1);
+}
+
+// Either way of leaving counts: a client that closes its connection is at first seen to have ended its side.
+TEST_F(OpenAnswersTest, WhoLeavesWhileItWaitsIsToldOfOnce) {
+  const auto open = waits(seconds(10));
+  for (const bool gone : {false, true}) {
+    int left = 0;
+    const http::Responder responder(client_);
+    const Job job = accept();
+    ASSERT_TRUE(open->add({Surface::kChat, kTenant, nullptr, "", [&left] { ++left; }}, job.id, responder));
+    EXPECT_EQ(left, 0);
+    responder.canceller().cancel(gone);
+    responder.canceller().cancel(true);
+    EXPECT_EQ(left, 1);
+  }
+  waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, WhoEndedItsSideStillReadsHowItsJobEnded) {
+  const auto open = waits(seconds(10));
+  const http::Responder responder(client_);
+  const Job job = accept();
+  ASSERT_TRUE(
+      open->add({Surface::kChat, kTenant, nullptr, "new; turn=1", [&] { cancel(job); }}, job.id, responder));
+  responder.canceller().cancel(false);
+  waiters_.run_once();
+  ASSERT_EQ(client_->answers.size(), 1U);
+  EXPECT_EQ(client_->answers[0].status, 499);
+  EXPECT_EQ(client_->answers[0].headers.get("X-Sluice-Session"), "new; turn=1");
+  waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, WhoWasAnsweredLeavesNothing) {
+  const auto open = waits(seconds(10));
+  const http::Responder responder(client_);
+  const Job job = accept();
+  int left = 0;
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant, nullptr, "", [&left] { ++left; }}, job.id, responder));
+  succeed(job, "x");
+  waiters_.run_once();
+  ASSERT_EQ(client_->answers.size(), 1U);
+  responder.canceller().cancel(true);
+  waiters_.stop();
+  EXPECT_EQ(left, 0);
+}
+
+TEST_F(OpenAnswersTest, AProducerThatStopsLetsTheJobsOfItsWaitersGoOn) {
+  const auto open = waits(seconds(10));
+  const http::Responder responder(client_);
+  int left = 0;
+  ASSERT_TRUE(open->add({Surface::kChat, kTenant, nullptr, "", [&left] { ++left; }}, accept().id, responder));
+  waiters_.stop();
+  responder.canceller().cancel(true);
+  EXPECT_EQ(left, 0);
+}
+
+TEST_F(OpenAnswersTest, WhoLeavesAStreamIsToldOfOnce) {
+  const http::Responder responder(client_);
+  int left = 0;
+  answers_.open(accept(), std::make_unique<LongEvents>(1), responder, {"", [&left] { ++left; }});
+  EXPECT_EQ(left, 0);
+  responder.canceller().cancel(false);
+  EXPECT_EQ(left, 1);
+  client_->queue->close();
+  responder.canceller().cancel(true);
+  EXPECT_EQ(left, 1);
+  waiters_.stop();
+  feed_.stop();
+}
+
+TEST_F(OpenAnswersTest, AStreamThatHasEndedIsLeftByNobody) {
+  const http::Responder responder(client_);
+  const Job job = accept();
+  int left = 0;
+  answers_.open(job, std::make_unique<LongEvents>(3 << 20), responder, {"", [&left] { ++left; }});
+  cancel(job);
+  feed_.read_once();
+  waiters_.run_once();
+  feed_.read_once();
+  // The end waits for room when the client goes.
+  client_->queue->close();
+  responder.canceller().cancel(true);
+  EXPECT_EQ(left, 0);
+  waiters_.stop();
+  feed_.stop();
 }
 
 }  // namespace

@@ -72,6 +72,20 @@ class SubmitRequest : public ::testing::Test {
   TinyModel* tiny_ = nullptr;
 };
 
+TEST_F(SubmitRequest, ASingleJobOfMessagesMayBeATurnOfASession) {
+  const json messages = {{{"role", "user"}, {"content", "hi"}}};
+  EXPECT_EQ(accept({{"messages", messages}, {"session_id", "a.b"}}).session_id, "a.b");
+  EXPECT_EQ(accept({{"messages", messages}, {"session_id", nullptr}}).session_id, "");
+  EXPECT_THAT(faults(refuse(json{{"messages", messages}, {"session_id", "a b"}})),
+              ElementsAre("session_id: invalid_value"));
+  EXPECT_THAT(faults(refuse(json{{"prompt", "hi"}, {"session_id", "s"}})),
+              ElementsAre("session_id: invalid_value"));
+  EXPECT_THAT(faults(refuse(json{{"requests", {{{"messages", messages}, {"session_id", "s"}}}}})),
+              ElementsAre("0 session_id: invalid_value"));
+  EXPECT_THAT(faults(refuse(json{{"requests", {{{"messages", messages}}}}, {"session_id", "s"}})),
+              ElementsAre("session_id: invalid_value"));
+}
+
 TEST_F(SubmitRequest, PromptGetsEveryDefault) {
   const JobSpec spec = accept({{"prompt", "2+2="}});
   EXPECT_EQ(spec.model->name(), "tiny");
