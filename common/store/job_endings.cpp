@@ -1,4 +1,5 @@
-// Ending jobs: results, cancellation, lapsed leases, expiry. All go through write_changes().
+// Ending jobs: results, cancellation, lapsed leases, expiry. All go through write_changes(). And what is left
+// of one whose client wants it gone.
 #include <algorithm>
 #include <unordered_map>
 
@@ -118,6 +119,59 @@ Result<std::vector<EndingResult>> MysqlJobStore::finish_together(std::span<const
   });
 }
 
+namespace {
+
+Status cancel_locked(MysqlConnection& db, LockedJob& locked, IdMaker& ids, Deadline deadline) {
+  if (is_final(locked.job.state)) return {};
+  SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+  std::vector<Change> changes(1);
+  changes[0].locked = &locked;
+  changes[0].to = JobState::kCancelled;
+  changes[0].error = JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""};
+  return store::write_changes(db, now, changes, ids, deadline);
+}
+
+// An empty request is what erased jobs have, and no other.
+Status erase_content(MysqlConnection& db, const JobId& id, Deadline deadline) {
+  for (const char* statement :
+       {"UPDATE job_payload SET request = '' WHERE job_id = ?",
+        "UPDATE job_result SET text = '', reasoning_content = NULL, logprobs = NULL WHERE job_id = ?",
+        "UPDATE dead_letter SET state = 'discarded', handled_at = UTC_TIMESTAMP(6) WHERE state = 'dead' AND "
+        "job_id = ?",
+        "DELETE FROM idempotency_key WHERE resource_id = ?"}) {
+    Sql sql(statement);
+    if (auto done = db.execute(sql.bind(id.value), deadline); !done) return fail(done.error());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Job> MysqlJobStore::erase(const TenantId& tenant, const JobId& id, Deadline deadline) {
+  const auto write = [&](MysqlConnection& db) -> Result<bool> {
+    Sql select(store::kSelectLocked);
+    select.text("WHERE id = ? AND tenant_id = ? FOR UPDATE").bind(id.value).bind(tenant.value);
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    Sql look("SELECT 1 FROM job_payload WHERE job_id = ? AND request <> ''");
+    SLUICE_ASSIGN(const Rows kept, db.query(look.bind(id.value), deadline));
+    if (rows.empty() || kept.empty()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+    LockedJob locked = store::read_locked(rows.front());
+    if (!locked.job.batch_id.empty()) return fail(ErrorCode::kConflict, "the job belongs to a batch");
+    SLUICE_TRY(cancel_locked(db, locked, ids_, deadline));
+    SLUICE_TRY(erase_content(db, id, deadline));
+    SLUICE_FAILPOINT("store.erase_before_commit");
+    return true;
+  };
+  auto done = pool_.transaction(deadline, write);
+  if (!done && done.error().code == ErrorCode::kOutcomeUnknown) {
+    // Doing it again tells: a job that is not there any more was erased by the first try.
+    done = pool_.transaction(deadline, write);
+    if (!done && done.error().code == ErrorCode::kNotFound) done = true;
+  }
+  if (!done) return fail(std::move(done).error());
+  return get(tenant, id, deadline);
+}
+
 Result<Job> MysqlJobStore::cancel(const TenantId& tenant, const JobId& id, Deadline deadline) {
   auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
     Sql select(store::kSelectLocked);
@@ -125,13 +179,7 @@ Result<Job> MysqlJobStore::cancel(const TenantId& tenant, const JobId& id, Deadl
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     if (rows.empty()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
     LockedJob locked = store::read_locked(rows.front());
-    if (is_final(locked.job.state)) return true;
-    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
-    std::vector<Change> changes(1);
-    changes[0].locked = &locked;
-    changes[0].to = JobState::kCancelled;
-    changes[0].error = JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""};
-    SLUICE_TRY(store::write_changes(db, now, changes, ids_, deadline));
+    SLUICE_TRY(cancel_locked(db, locked, ids_, deadline));
     return true;
   });
   // Repeating is safe: a job that is final already stays as it is.

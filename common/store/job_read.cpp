@@ -34,6 +34,7 @@ Result<std::string> MysqlJobStore::get_request(const TenantId& tenant, const Job
   sql.bind(id.value);
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql, deadline));
   if (rows.empty() || (!tenant.empty() && rows.front().text(1) != tenant.value)) return fail(no_such_job(id));
+  if (rows.front().text(0).empty()) return fail(no_such_job(id));  // erase()
   return rows.front().str(0);
 }
 

@@ -164,13 +164,18 @@ class JobStore {
   virtual std::vector<Status> submit(std::span<Submission> submissions, Deadline deadline) = 0;
   // kNotFound also for a job of another tenant. `tenant` empty: any (for the services themselves).
   virtual Result<Job> get(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
-  // What a job was asked: text of job_request_from_json(). kNotFound as for get().
+  // What a job was asked: text of job_request_from_json(). kNotFound as for get(), and once it was erased.
   virtual Result<std::string> get_request(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
   // The jobs among `ids` that are final.
   virtual Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) = 0;
   virtual Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) = 0;
   // The job as it is afterwards; a final job is left as it is.
   virtual Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
+  // Takes away for good what a job was asked and what it answered; the rest of its record stays, for the
+  // account. One that has not ended is cancelled by this. Nobody can run it again, and the key of the request
+  // that made it is free. The job as it is afterwards. kNotFound: also one that was erased before. kConflict:
+  // it belongs to a batch, which needs it.
+  virtual Result<Job> erase(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
   // How many jobs wait (queued) for `model` at `priority`, counted up to `count_max`.
   virtual Result<std::int64_t> count_queued(const std::string& model, Priority priority,
                                             std::int64_t count_max, Deadline deadline) = 0;

@@ -21,10 +21,11 @@ class MysqlJobStore final : public JobStore {
   Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) override;
   Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) override;
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
+  Result<Job> erase(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
-  Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after, int limit,
-                                 Deadline deadline) override;
+  Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after,
+                                 int limit, Deadline deadline) override;
   Result<std::vector<DueTask>> due_tasks(const std::string& model, Priority priority,
                                          std::span<const TenantId> tenants, int limit,
                                          Deadline deadline) override;

@@ -197,7 +197,7 @@ class RealService final : public Service {
         completion_waits_(waiters_, config_.completions, clock, metrics_.api),
         answer_streams_(feed_, metrics_.api),
         completion_api_({jobs_, reader_, waiters_, completion_waits_, answer_streams_, intake_, claims_,
-                         sessions_, left_jobs_, authenticator_, models_, clock, rng, &guard_},
+                         sessions_, left_jobs_, hot_, authenticator_, models_, clock, rng, &guard_},
                         config_.api.call_timeout),
         job_events_api_({reader_, feed_, authenticator_, clock,
                          [this](const JobGlance& job) { return estimator_.of(job); }},

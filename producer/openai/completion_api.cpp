@@ -24,6 +24,11 @@ std::optional<JobId> id_of(Surface surface, const http::Request& request) {
   return openai::job_id_from(surface, request.path_param("id"));
 }
 
+http::Response response_of_batch() {
+  return http::error_response(409, http::error_type::kConflict, "response_of_batch",
+                              "The response is a line of a batch, whose files need it.", "id");
+}
+
 http::Response too_many_wait() {
   return http::busy_response(503, "overloaded", "Too many requests wait for their jobs.", kBusyRetryS);
 }
@@ -38,6 +43,11 @@ tl::expected<std::int64_t, BadQuery> read_starting_after(const http::RequestHead
     return tl::unexpected(BadQuery{"starting_after", "must be a whole number from 0"});
   }
   return number;
+}
+
+// What the database's failure means to a client that asks for a completion.
+http::Response completion_failure(Surface surface, const Error& error) {
+  return error.code == ErrorCode::kNotFound ? no_such_completion(surface) : store_failure(error);
 }
 
 SubmitRefusal refusal(std::string code, std::string message, std::string param = {}) {
@@ -73,6 +83,10 @@ void CompletionApi::add_routes(http::Router& router) {
   add(Method::kPost, "/v1/responses/{id}/cancel", kScopeSubmit, kCancelBodyMax,
       [this](const http::Request& request, const http::Responder& responder) {
         cancel_response(request, responder);
+      });
+  add(Method::kDelete, "/v1/responses/{id}", kScopeSubmit, 0,
+      [this](const http::Request& request, const http::Responder& responder) {
+        delete_response(request, responder);
       });
 }
 
@@ -245,13 +259,13 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
 }
 
 http::Response CompletionApi::render(Surface surface, const Result<Job>& job) {
-  if (!job && job.error().code != ErrorCode::kNotFound) return store_failure(job.error());
-  if (!job || job->surface != surface) return no_such_completion(surface);
+  if (!job) return completion_failure(surface, job.error());
+  if (job->surface != surface) return no_such_completion(surface);
   if (surface != Surface::kResponse) {
     return is_final(job->state) ? final_answer(surface, *job, nullptr) : pending_answer(surface, *job);
   }
   const auto asked = request_of(*job);
-  return asked ? response_answer(*job, *asked) : store_failure(asked.error());
+  return asked ? response_answer(*job, *asked) : completion_failure(surface, asked.error());
 }
 
 Result<JobRequest> CompletionApi::request_of(const Job& job) {
@@ -279,7 +293,7 @@ void CompletionApi::retrieve(Surface surface, const http::Request& request,
   }
   const auto asked = request_of(*job);
   if (!asked) {
-    responder.send(store_failure(asked.error()));
+    responder.send(completion_failure(surface, asked.error()));
     return;
   }
   parts_.streams.open(*job, make_response_events(std::make_shared<const JobRequest>(*asked), *starting_after),
@@ -297,6 +311,32 @@ void CompletionApi::cancel_response(const http::Request& request, const http::Re
     if (job) parts_.waiters.notify(*id);
   }
   responder.send(render(Surface::kResponse, job));
+}
+
+Result<Job> CompletionApi::named_response(const http::Request& request) {
+  const auto id = id_of(Surface::kResponse, request);
+  if (!id) return fail(ErrorCode::kNotFound, "not an id");
+  SLUICE_ASSIGN(Job job, parts_.reader.get_fresh(tenant_of(request), *id, call_deadline()));
+  if (job.surface != Surface::kResponse) return fail(ErrorCode::kNotFound, "not a response");
+  return job;
+}
+
+void CompletionApi::delete_response(const http::Request& request, const http::Responder& responder) {
+  Result<Job> job = named_response(request);
+  if (job) job = parts_.store.erase(job->tenant, job->id, call_deadline());
+  if (!job) {
+    responder.send(job.error().code == ErrorCode::kConflict
+                       ? response_of_batch()
+                       : completion_failure(Surface::kResponse, job.error()));
+    return;
+  }
+  parts_.waiters.notify(job->id);
+  // Nothing reads the copy any more, so that it may as well stay until its time is over.
+  const LetterRef copy{job->id, job->generation + 1};
+  (void)parts_.hot.outdate(std::span(&copy, 1), call_deadline());
+  responder.send(http::json_response(
+      200,
+      {{"id", openai::surface_id(Surface::kResponse, job->id)}, {"object", "response"}, {"deleted", true}}));
 }
 
 Result<std::vector<RequestMessage>> CompletionApi::conversation_of(const TenantId& tenant, const JobId& id) {

@@ -38,6 +38,7 @@ struct CompletionApiParts {
   const RequestClaims& claims;
   const Sessions& sessions;
   LeftJobs& left_jobs;
+  HotJobs& hot;
   Authenticator& authenticator;
   const ModelCatalog& models;
   Clock& clock;
@@ -80,6 +81,9 @@ class CompletionApi {
   static http::Response at_once(const Asked& asked, const Job& job);
   void retrieve(Surface surface, const http::Request& request, const http::Responder& responder);
   void cancel_response(const http::Request& request, const http::Responder& responder);
+  void delete_response(const http::Request& request, const http::Responder& responder);
+  // The response that the path names, deleted or not. kNotFound also for another surface's job.
+  Result<Job> named_response(const http::Request& request);
   // The answer of GET, from the job as it is.
   http::Response render(Surface surface, const Result<Job>& job);
   Result<JobRequest> request_of(const Job& job);

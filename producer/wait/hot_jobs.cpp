@@ -43,7 +43,7 @@ std::vector<std::optional<Job>> RedisHotJobs::find(std::span<const JobId> ids, D
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (reply->items[i].kind != RedisReply::Kind::kString) continue;
     auto job = job_from_cache(reply->items[i].text);
-    if (!job || job->id != ids[i] || !is_final(job->state)) continue;
+    if (!job || job->id != ids[i] || !is_final(job->state) || job->surface == Surface::kResponse) continue;
     if (job->generation >= generation_of(reply->items[ids.size() + i])) found[i] = std::move(*job);
   }
   return found;

@@ -5,6 +5,8 @@
 // for longer than any copy lives: a copy of an earlier one is no answer either, even if a slow worker writes
 // it afterwards.
 //
+// A response can be deleted, whatever becomes of its copies: none of them is an answer.
+//
 // Safe for concurrent use.
 #pragma once
 

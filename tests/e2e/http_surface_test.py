@@ -20,7 +20,7 @@ LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body
 MAKE = ("createChatCompletion", "createCompletion", "createResponse", "uploadFile", "createBatch", "createWebhookEndpoint",
         "createKey", "setPause", "redriveDeadLetters")
 # And these at the end, since they end what the others need.
-END = ("retryBatch", "cancelBatch", "deleteFile", "deleteWebhookEndpoint", "revokeKey", "endPause", "replayDeadLetter",
+END = ("retryBatch", "cancelBatch", "deleteFile", "deleteResponse", "deleteWebhookEndpoint", "revokeKey", "endPause", "replayDeadLetter",
        "cancelOperation", "undrainWorker")
 # Their success needs a state that isn't had here; what they answer instead is described, too.
 MAY_REFUSE = {"continueOperation", "cancelOperation", "replayDeadLetter", "retryBatch", "pauseBatch", "resumeBatch"}

@@ -310,7 +310,7 @@ Result<std::string> FakeJobStore::get_request(const TenantId& tenant, const JobI
   MutexLock lock(mutex_);
   if (const auto fault = enter("get_request")) return fail(fault->code, "fault asked for");
   const auto row = rows_.find(id.value);
-  if (row == rows_.end() || (!tenant.empty() && row->second.job.tenant != tenant)) {
+  if (row == rows_.end() || row->second.erased || (!tenant.empty() && row->second.job.tenant != tenant)) {
     return fail(ErrorCode::kNotFound, "no job with id " + id.value);
   }
   return row->second.request_json;
@@ -357,6 +357,34 @@ Result<Job> FakeJobStore::cancel(const TenantId& tenant, const JobId& id, Deadli
         JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
   }
   return found->second.job;
+}
+
+Result<Job> FakeJobStore::erase(const TenantId& tenant, const JobId& id, Deadline) {
+  MutexLock lock(mutex_);
+  if (const auto fault = enter("erase")) return fail(fault->code, "fault asked for");
+  const auto found = rows_.find(id.value);
+  if (found == rows_.end() || found->second.erased || found->second.job.tenant != tenant) {
+    return fail(ErrorCode::kNotFound, "no job with id " + id.value);
+  }
+  Row& row = found->second;
+  if (!row.job.batch_id.empty()) return fail(ErrorCode::kConflict, "the job belongs to a batch");
+  if (!is_final(row.job.state)) {
+    end(row, JobState::kCancelled, std::nullopt,
+        JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
+  }
+  row.erased = true;
+  row.request_json.clear();
+  if (row.job.result) {
+    row.job.result->text.clear();
+    row.job.result->reasoning_content.clear();
+    row.job.result->logprobs_json.clear();
+  }
+  if (LetterRow* letter = last_letter(id); letter != nullptr && letter->letter.state == LetterState::kDead) {
+    letter->letter.state = LetterState::kDiscarded;
+    letter->letter.handled_us = now_us();
+  }
+  std::erase_if(keys_, [&id](const ClaimedKey& key) { return key.resource_id == id.value; });
+  return row.job;
 }
 
 Result<std::int64_t> FakeJobStore::count_queued(const std::string& model, Priority priority,

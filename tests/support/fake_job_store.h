@@ -41,6 +41,7 @@ class FakeJobStore final : public JobStore,
   Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) override;
   Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) override;
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
+  Result<Job> erase(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
   Result<DueTenants> due_tenants(const std::string& model, Priority priority, const TenantId& after,
@@ -146,6 +147,7 @@ class FakeJobStore final : public JobStore,
     std::string answer_key;
     std::int64_t lifetime_s = 0;
     std::vector<AttemptRecord> failed_starts;
+    bool erased = false;
   };
   struct ClaimedKey {
     std::string tenant;

@@ -55,6 +55,21 @@ export const cases = {
     assert.equal((await client.responses.retrieve(slow.id)).status, "cancelled");
   },
 
+  async "responses.a deleted one is gone"({ client, other, sdk }) {
+    const { id } = await client.responses.create({ model, input: "say this" });
+    const gone = (error) => error instanceof sdk.OpenAI.NotFoundError && error.code === "response_not_found";
+    await assert.rejects(other.responses.delete(id), gone);
+    await client.responses.delete(id);
+    for (const call of [() => client.responses.retrieve(id), () => client.responses.cancel(id), () => client.responses.delete(id)]) {
+      await assert.rejects(call, gone);
+    }
+    const next = client.responses.create({ model, input: "and", previous_response_id: id });
+    await assert.rejects(next, (error) => error instanceof sdk.OpenAI.NotFoundError && error.code === "previous_response_not_found");
+    const running = await client.responses.create({ model, input: "x", background: true, fault: "slow", fault_ms: 600_000 });
+    await client.responses.delete(running.id);
+    await assert.rejects(client.responses.retrieve(running.id), gone);
+  },
+
   async "sessions.a conversation goes on without being sent again"({ client, mark }) {
     const headers = [];
     for (const content of ["one", "two", "three"]) {

@@ -112,6 +112,16 @@ TYPED_TEST(DeadLetterContract, AFailedJobLeavesALetterButACancelledOrExpiredOneD
   EXPECT_EQ(this->letters().show_letter(cancelled, this->soon()).error().code, ErrorCode::kNotFound);
 }
 
+TYPED_TEST(DeadLetterContract, AnErasedJobsLetterIsNotRunAgain) {
+  const JobId id = this->fail_job();
+  EXPECT_TRUE(this->jobs().erase(kTenant, id, this->soon()).has_value());
+  EXPECT_THAT(this->list(), IsEmpty());
+  const auto letter = this->letters().show_letter(id, this->soon());
+  ASSERT_TRUE(letter.has_value());
+  EXPECT_EQ(letter->letter.state, LetterState::kDiscarded);
+  EXPECT_EQ(letter->request_json, "");
+}
+
 TYPED_TEST(DeadLetterContract, APoisonJobSaysSo) {
   const JobId id = this->submit();
   for (int attempt = 0; attempt < 3; ++attempt) {

@@ -111,6 +111,12 @@ TYPED_TEST(IdempotencyContract, ARequestWithoutKeyIsFoundByWhatItAsks) {
   EXPECT_EQ(found('x', 30), "");
 }
 
+TYPED_TEST(IdempotencyContract, AnErasedJobLeavesItsKeyFree) {
+  const std::string first = this->submit(this->claim('a'));
+  EXPECT_TRUE(this->jobs().erase(kTenant, JobId{first}, this->soon()).has_value());
+  EXPECT_NE(this->submit(this->claim('a')), first);
+}
+
 TYPED_TEST(IdempotencyContract, ExpiredKeysAreSwept) {
   for (const char key : {'a', 'b', 'c'}) (void)this->submit(this->claim(key));
   EXPECT_EQ(this->keys().forget_expired(10, this->soon()), 0);

@@ -117,6 +117,54 @@ TYPED_TEST(JobStoreContract, ASucceededJobHasItsResultAndOneEvent) {
   EXPECT_THAT(this->event_types(id), ElementsAre("job.succeeded"));
 }
 
+TYPED_TEST(JobStoreContract, AnErasedJobKeepsOnlyItsAccount) {
+  NewJob fresh = this->new_job();
+  fresh.job.surface = Surface::kResponse;
+  const JobId id = this->submit(fresh);
+  (void)this->succeed(this->claim(id)[0].ref, "a secret");
+  const JobId other = this->submit();
+  EXPECT_EQ(this->jobs().erase(TenantId{"other"}, id, this->soon()).error().code, ErrorCode::kNotFound);
+  const auto erased = this->jobs().erase(kTenant, id, this->soon());
+  ASSERT_TRUE(erased.has_value()) << erased.error().message;
+  const Job job = this->read(id);
+  EXPECT_EQ(erased->result, job.result);
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  ASSERT_TRUE(job.result.has_value());
+  EXPECT_EQ(job.result->text, "");
+  EXPECT_EQ(job.result->reasoning_content, "");
+  EXPECT_EQ(job.result->logprobs_json, "");
+  EXPECT_EQ(job.result->prompt_tokens, 7);
+  EXPECT_EQ(job.result->completion_tokens, 3);
+  EXPECT_EQ(job.result->reasoning_tokens, 2);
+  EXPECT_EQ(this->jobs().get_request(kTenant, id, this->soon()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(this->jobs().get_final(std::span(&id, 1), this->soon())->front().result, job.result);
+  EXPECT_EQ(this->jobs().erase(kTenant, id, this->soon()).error().code, ErrorCode::kNotFound) << "twice";
+  EXPECT_TRUE(this->jobs().get_request(kTenant, other, this->soon()).has_value());
+  EXPECT_THAT(this->event_types(id), ElementsAre("response.completed"));
+}
+
+TYPED_TEST(JobStoreContract, AJobThatIsErasedWhileItRunsIsCancelled) {
+  const JobId id = this->submit();
+  const auto claimed = this->claim(id);
+  const auto erased = this->jobs().erase(kTenant, id, this->soon());
+  ASSERT_TRUE(erased.has_value()) << erased.error().message;
+  EXPECT_EQ(erased->state, JobState::kCancelled);
+  EXPECT_EQ(this->succeed(claimed[0].ref).outcome, EndingOutcome::kLost);
+  EXPECT_FALSE(this->read(id).result.has_value());
+  EXPECT_THAT(this->event_types(id), ElementsAre("job.cancelled"));
+}
+
+TYPED_TEST(JobStoreContract, AJobOfABatchIsNotErased) {
+  std::vector<Submission> one(1);
+  one[0].jobs.push_back(this->new_job());
+  one[0].batch = NewBatch{this->ids_.template make<BatchId>(shard_of_tenant(kTenant)), 1};
+  one[0].jobs[0].job.batch_id = one[0].batch->id;
+  ASSERT_TRUE(this->jobs().submit(one, this->soon())[0].has_value());
+  const JobId& id = one[0].jobs[0].job.id;
+  EXPECT_EQ(this->jobs().erase(kTenant, id, this->soon()).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(this->read(id).state, JobState::kQueued);
+}
+
 TYPED_TEST(JobStoreContract, AResponsesEndIsToldAsOpenAiDoes) {
   NewJob fresh = this->new_job();
   fresh.job.surface = Surface::kResponse;

@@ -262,6 +262,69 @@ TEST_F(ProducerCompletions, AResponseCanBeCancelled) {
   EXPECT_EQ(http.get("/v1/jobs/" + job).json["status"], "queued");
 }
 
+TEST_F(ProducerCompletions, ADeletedResponseIsNowhereAnyMore) {
+  auto one = make_service();
+  auto two = make_service();
+  start_worker();
+  Client http = client(*one);
+  const std::vector<std::string> key = {"Idempotency-Key: r"};
+  const std::string body = json({{"input", "one two"}}).dump();
+  const Reply made = http.post("/v1/responses", body, key);
+  ASSERT_EQ(made.status, 200) << made.body;
+  const std::string id = made.json["id"];
+  const std::string job = made.headers.at("x-sluice-job");
+  // A copy that a worker left, or leaves later.
+  RedisPool redis(config().redis, clock_, rng_, Log("test", LogLevel::kError, clock_));
+  const Job whole = store_->get({}, JobId{job}, soon()).value();
+  const auto leave_copy = [&] {
+    EXPECT_TRUE(redis.command({"SET", "sluice:job:" + job, job_to_cache(whole), "EX", "60"}, soon()));
+  };
+  leave_copy();
+  EXPECT_EQ(client(*one, kReadKey).remove("/v1/responses/" + id).status, 403);
+  EXPECT_EQ(client(*one, kOtherKey).remove("/v1/responses/" + id).status, 404);
+  const Reply deleted = http.remove("/v1/responses/" + id);
+  ASSERT_EQ(deleted.status, 200) << deleted.body;
+  EXPECT_EQ(deleted.json, json({{"id", id}, {"object", "response"}, {"deleted", true}}));
+  leave_copy();
+  for (const Service* service : {one.get(), two.get()}) {
+    Client asking = client(*service);
+    for (const Reply& gone :
+         {asking.get("/v1/responses/" + id), asking.get("/v1/responses/" + id + "?stream=true"),
+          asking.post("/v1/responses/" + id + "/cancel", kNothing), asking.remove("/v1/responses/" + id)}) {
+      EXPECT_EQ(gone.status, 404);
+      EXPECT_EQ(gone.json["error"]["code"], "response_not_found") << gone.body;
+    }
+    const Reply next = asking.post("/v1/responses", {{"input", "x"}, {"previous_response_id", id}});
+    EXPECT_EQ(next.json["error"]["code"], "previous_response_not_found") << next.body;
+    for (const char* query : {"", "?wait=1", "/events"}) {
+      const Reply native = asking.get("/v1/jobs/" + job + query);
+      EXPECT_EQ(native.status, 200);
+      EXPECT_EQ(native.body.find("done"), std::string::npos) << native.body;
+    }
+    EXPECT_EQ(asking.get("/v1/jobs/" + job).json["result"]["usage"]["total_tokens"], 2);
+  }
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job_payload WHERE request LIKE '%two%'"), 0);
+  const Reply again = http.post("/v1/responses", body, key);
+  EXPECT_EQ(again.status, 200);
+  EXPECT_NE(again.json["id"], id);
+}
+
+TEST_F(ProducerCompletions, AResponseThatIsDeletedWhileItRunsIsCancelled) {
+  auto service = make_service();
+  Client http = client(*service);
+  auto waiting = post_later(*service, "/v1/responses", {{"input", "x"}});
+  const std::string job = only_job();
+  const Reply deleted = http.remove("/v1/responses/" + job);
+  ASSERT_EQ(deleted.status, 200) << deleted.body;
+  EXPECT_EQ(waiting.get().status, 499);
+  EXPECT_EQ(http.get("/v1/jobs/" + job).json["status"], "cancelled");
+  EXPECT_EQ(http.get("/v1/responses/" + job).status, 404);
+  // What is no response isn't deleted here.
+  const Reply chat = http.post("/v1/chat/completions", kChat.dump(), {"Prefer: respond-async"});
+  EXPECT_EQ(http.remove("/v1/responses/" + std::string(chat.json["id"])).status, 404);
+  EXPECT_EQ(in_state("queued"), 1);
+}
+
 TEST_F(ProducerCompletions, ASessionGoesOnWithoutBeingSentAgain) {
   auto one = make_service();
   auto two = make_service();

@@ -21,7 +21,8 @@ TEST_F(ProducerRecovery, PurgedQueuesHeal) {
   auto service = make_service();
   ASSERT_EQ(client(*service).post("/v1/jobs", prompts(600)).status, 202);
   ASSERT_EQ(client(*service).post("/v1/jobs", prompts(50, "high")).status, 202);
-  EXPECT_TRUE(eventually([&] { return ready() == DispatcherConfig{}.depth_min && ready(Priority::kHigh) == 50; }));
+  EXPECT_TRUE(
+      eventually([&] { return ready() == DispatcherConfig{}.depth_min && ready(Priority::kHigh) == 50; }));
   purge_all();
   start_worker();
   expect_all_done(650);
@@ -188,6 +189,21 @@ TEST_F(ProducerCrash, BeforeTheCommitNothingWasPromised) {
     EXPECT_EQ(wait_death(), SIGKILL);
     EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 0);
   }
+}
+
+TEST_F(ProducerCrash, ADeletionThatWasCutOffLeavesTheResponseAsItWas) {
+  start_binary("store.erase_before_commit");
+  const Reply made = binary_client().post("/v1/responses", {{"input", "x"}, {"background", true}});
+  ASSERT_EQ(made.status, 200) << made.body;
+  const std::string path = "/v1/responses/" + std::string(made.json["id"]);
+  EXPECT_EQ(binary_client().remove(path).status, 0);
+  EXPECT_EQ(wait_death(), SIGKILL);
+  EXPECT_EQ(in_state("queued"), 1);
+  start_binary("");
+  EXPECT_EQ(binary_client().get(path).json["status"], "queued");
+  EXPECT_EQ(binary_client().remove(path).status, 200);
+  EXPECT_EQ(binary_client().get(path).status, 404);
+  stop_binary();
 }
 
 TEST_F(ProducerCrash, AfterTheCommitTheJobRunsThoughNobodyHeardOfIt) {

@@ -61,7 +61,12 @@ Reply Client::post(const std::string& path, const std::string& body, std::vector
   return perform(path, &body, std::move(headers));
 }
 
-Reply Client::perform(const std::string& path, const std::string* body, std::vector<std::string> headers) {
+Reply Client::remove(const std::string& path) {
+  return perform(path, nullptr, {}, "DELETE");
+}
+
+Reply Client::perform(const std::string& path, const std::string* body, std::vector<std::string> headers,
+                      const char* method) {
   Reply reply;
   curl_easy_reset(curl_);
   const std::string url = base_url_ + path;
@@ -72,6 +77,7 @@ Reply Client::perform(const std::string& path, const std::string* body, std::vec
   curl_easy_setopt(curl_, CURLOPT_WRITEDATA, &reply.body);
   curl_easy_setopt(curl_, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(curl_, CURLOPT_HEADERDATA, &reply.headers);
+  if (method != nullptr) curl_easy_setopt(curl_, CURLOPT_CUSTOMREQUEST, method);
   if (!key_.empty()) headers.push_back("Authorization: Bearer " + key_);
   if (body != nullptr) {
     headers.emplace_back("Content-Type: application/json");

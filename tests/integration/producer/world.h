@@ -39,11 +39,13 @@ class Client {
   Reply get(const std::string& path, std::vector<std::string> headers = {});
   Reply post(const std::string& path, const std::string& body, std::vector<std::string> headers = {});
   Reply post(const std::string& path, const nlohmann::json& body) { return post(path, body.dump()); }
+  Reply remove(const std::string& path);
   // From now on it closes its connection if an answer isn't whole by then.
   void leave_after(std::chrono::milliseconds time) { longest_ = time; }
 
  private:
-  Reply perform(const std::string& path, const std::string* body, std::vector<std::string> headers);
+  Reply perform(const std::string& path, const std::string* body, std::vector<std::string> headers,
+                const char* method = nullptr);
   const std::string base_url_;
   const std::string key_;
   std::chrono::milliseconds longest_{90'000};
