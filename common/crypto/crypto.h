@@ -1,8 +1,9 @@
-// Hashes, signatures and sealing, over OpenSSL. Stateless; safe for concurrent use.
+// Hashes, signatures and sealing, over OpenSSL. Stateless, but for Sha256Stream; safe for concurrent use.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,20 @@ namespace sluice {
 using Sha256 = std::array<std::uint8_t, 32>;
 
 Sha256 sha256(std::string_view data);
+// The same of data that comes in pieces. For one owner, one thread at a time.
+class Sha256Stream {
+ public:
+  Sha256Stream();
+  void add(std::string_view piece);
+  // Of all that was added. Nothing may be added afterwards.
+  Sha256 finish();
+
+ private:
+  struct Free {
+    void operator()(void* context) const;
+  };
+  std::unique_ptr<void, Free> context_;  // EVP_MD_CTX
+};
 Sha256 hmac_sha256(std::string_view key, std::string_view data);
 std::string to_hex(std::span<const std::uint8_t> bytes);
 std::string base64_encode(std::string_view bytes);

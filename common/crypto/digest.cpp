@@ -24,6 +24,29 @@ Sha256 sha256(std::string_view data) {
   return digest;
 }
 
+void Sha256Stream::Free::operator()(void* context) const {
+  EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
+}
+
+Sha256Stream::Sha256Stream() : context_(EVP_MD_CTX_new()) {
+  SLUICE_CHECK(context_ != nullptr);
+  SLUICE_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_.get()), EVP_sha256(), nullptr) == 1);
+}
+
+void Sha256Stream::add(std::string_view piece) {
+  auto* context = static_cast<EVP_MD_CTX*>(context_.get());
+  SLUICE_CHECK(EVP_DigestUpdate(context, piece.data(), piece.size()) == 1);
+}
+
+Sha256 Sha256Stream::finish() {
+  Sha256 digest;
+  unsigned size = 0;
+  auto* context = static_cast<EVP_MD_CTX*>(context_.get());
+  SLUICE_CHECK(EVP_DigestFinal_ex(context, digest.data(), &size) == 1);
+  SLUICE_CHECK(size == digest.size());
+  return digest;
+}
+
 Sha256 hmac_sha256(std::string_view key, std::string_view data) {
   Sha256 mac;
   std::size_t size = 0;

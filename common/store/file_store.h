@@ -19,6 +19,7 @@
 #include "common/base/result.h"
 #include "common/ids/file_id.h"
 #include "common/ids/ids.h"
+#include "common/store/idempotency_store.h"
 
 namespace sluice {
 
@@ -33,6 +34,7 @@ struct NewFile {
   std::string purpose;                       // Visible ASCII, at most 32 bytes.
   std::string filename;                      // UTF-8, at most kFileNameCharactersMax.
   std::optional<std::int64_t> expires_in_s;  // From when it was begun; none: it stays until it is removed.
+  std::optional<IdempotencyClaim> claim = std::nullopt;  // Made in the transaction that finishes it.
 };
 
 struct FileInfo {
@@ -73,7 +75,8 @@ class FileStore {
   // changes nothing, so that a chunk with an unknown outcome is simply repeated.
   virtual Status append(const NewFile& file, std::uint64_t at, std::string_view bytes, Deadline deadline) = 0;
   // Makes the file visible, with purpose, filename and expiry as they are given here: they may have come
-  // after the contents. The same again answers the same. kCorrupt: the chunks are not `bytes` in all.
+  // after the contents. The same again answers the same. kConflict: also if its claim's key is taken; it is
+  // still being written then. kCorrupt: the chunks are not `bytes` in all.
   // finish_file() in mysql_file_store.h does it within another transaction.
   virtual Result<FileInfo> finish(const NewFile& file, std::uint64_t bytes, Deadline deadline) = 0;
   // Gives an unfinished file up; the sweep takes its chunks. Success also if there is none.

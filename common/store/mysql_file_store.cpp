@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/failpoint.h"
+#include "common/store/idempotency_rows.h"
 #include "common/store/job_rows.h"
 
 namespace sluice {
@@ -97,7 +98,11 @@ Result<FileInfo> finish_file(MysqlConnection& db, const NewFile& file, std::uint
       .bind(file.expires_in_s)
       .bind(file.expires_in_s)
       .bind(file.id.value);
-  if (auto done = db.execute(update, deadline); !done) return fail(std::move(done).error());
+  SLUICE_ASSIGN(const std::uint64_t finished, db.execute(update, deadline));
+  if (finished == 1 && file.claim) {
+    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+    SLUICE_TRY(store::insert_claims(db, now, {{file.tenant, *file.claim, file.id.value}}, deadline));
+  }
   Sql again(kSelectFile);
   SLUICE_ASSIGN(const Rows rows, db.query(again.text("WHERE f.id = ?").bind(file.id.value), deadline));
   return read_file(rows.front());

@@ -72,18 +72,14 @@ tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(const ht
   if (!may_be_repeated(head)) return looked;
   IdempotencyClaim claim;
   claim.fingerprint = fingerprint_of(route, body);
-  if (const auto given = head.headers.get(kKey)) {
-    const auto key = parse_idempotency_key(*given);
-    if (!key) return tl::unexpected(bad_key());
-    claim.key_hash = hash(*key);
-    claim.keep_s = config_.keep_s;
-    auto existing = store_.find_key(tenant, claim.key_hash, deadline);
-    if (!existing) return tl::unexpected(store_failure(existing.error()));
-    if (*existing) {
-      auto same = settle(claim, *existing);
-      if (!same) return tl::unexpected(std::move(same.error()));
-      looked.existing = std::move(*same);
-    }
+  auto key = named(head);
+  if (!key) return tl::unexpected(std::move(key.error()));
+  if (*key) {
+    claim.key_hash = std::move((*key)->key_hash);
+    claim.keep_s = (*key)->keep_s;
+    auto existing = find(tenant, claim, deadline);
+    if (!existing) return tl::unexpected(std::move(existing.error()));
+    looked.existing = std::move(*existing);
   } else {
     claim.keep_s = config_.retry_window_s;
     const auto count = *head.headers.get(kRetryCount);
@@ -98,6 +94,25 @@ tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(const ht
   }
   looked.claim = std::move(claim);
   return looked;
+}
+
+tl::expected<std::optional<IdempotencyClaim>, http::Response> RequestClaims::named(
+    const http::RequestHead& head) const {
+  const auto given = head.headers.get(kKey);
+  if (!given) return std::nullopt;
+  const auto key = parse_idempotency_key(*given);
+  if (!key) return tl::unexpected(bad_key());
+  return IdempotencyClaim{hash(*key), "", config_.keep_s};
+}
+
+tl::expected<std::optional<IdempotencyRecord>, http::Response> RequestClaims::find(
+    const TenantId& tenant, const IdempotencyClaim& claim, Deadline deadline) const {
+  const auto existing = store_.find_key(tenant, claim.key_hash, deadline);
+  if (!existing) return tl::unexpected(store_failure(existing.error()));
+  if (!*existing) return std::nullopt;
+  auto same = settle(claim, *existing);
+  if (!same) return tl::unexpected(std::move(same.error()));
+  return std::move(*same);
 }
 
 tl::expected<IdempotencyRecord, http::Response> RequestClaims::settle(

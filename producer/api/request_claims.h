@@ -38,6 +38,15 @@ class RequestClaims {
                                             std::string_view route, const nlohmann::json& body,
                                             Deadline deadline) const;
 
+  // The claim of a request that names itself, still without its fingerprint; nullopt: it doesn't. Refused:
+  // 400 for a malformed key.
+  tl::expected<std::optional<IdempotencyClaim>, http::Response> named(const http::RequestHead& head) const;
+  // What the request with this claim made before; nullopt: nothing. Refused: 422 if another request had the
+  // key, 503 where the database can't tell.
+  tl::expected<std::optional<IdempotencyRecord>, http::Response> find(const TenantId& tenant,
+                                                                      const IdempotencyClaim& claim,
+                                                                      Deadline deadline) const;
+
   // What a submission whose key was taken meanwhile comes to. Refused: 422 for another request's key, 409 if
   // it can't be told yet what has it.
   tl::expected<IdempotencyRecord, http::Response> settle(

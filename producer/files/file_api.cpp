@@ -152,6 +152,10 @@ http::OpenedBody FileApi::open_upload(const http::RequestHead& head) {
                                        "The Content-Type must be multipart/form-data with a boundary: " +
                                            boundary.error().message + "."));
   }
+  auto key = parts_.claims.named(head);
+  if (!key) return refuse("invalid_idempotency_key", std::move(key.error()));
+  std::optional<FileUpload::Claim> claim;
+  if (*key) claim = FileUpload::Claim{std::move(**key), &parts_.claims};
   const TenantId& tenant = tenant_of(head);
   auto slot = slots_.take(tenant);
   if (!slot) {
@@ -162,7 +166,7 @@ http::OpenedBody FileApi::open_upload(const http::RequestHead& head) {
   return std::make_unique<UploadSink>(
       *boundary,
       FileUpload(parts_.files, parts_.ids.make<FileId>(shard_of_tenant(tenant)), tenant, config_.upload,
-                 parts_.clock),
+                 parts_.clock, std::move(claim)),
       std::move(*slot), metrics_);
 }
 

@@ -20,7 +20,7 @@ namespace sluice::producer {
 
 struct FileApiConfig {
   FileUploadConfig upload;
-  int uploads_max = 16;  // At a time; more are 503. Each may hold 3 MiB.
+  int uploads_max = 16;           // At a time; more are 503. Each may hold 3 MiB.
   int uploads_of_tenant_max = 4;  // Each also holds a handler thread while its chunk is written.
   std::chrono::milliseconds call_timeout{5'000};
 };
@@ -28,6 +28,7 @@ struct FileApiConfig {
 struct FileApiParts {
   FileStore& files;
   Authenticator& authenticator;
+  const RequestClaims& claims;
   IdMaker& ids;
   Clock& clock;
 };

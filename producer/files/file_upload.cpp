@@ -24,8 +24,13 @@ constexpr std::string_view kSecondsField = "expires_after[seconds]";
 
 }  // namespace
 
-FileUpload::FileUpload(FileStore& files, FileId id, TenantId tenant, FileUploadConfig config, Clock& clock)
-    : files_(files), file_{std::move(id), std::move(tenant), "", "", {}}, config_(config), clock_(clock) {}
+FileUpload::FileUpload(FileStore& files, FileId id, TenantId tenant, FileUploadConfig config, Clock& clock,
+                       std::optional<Claim> claim)
+    : files_(files),
+      file_{std::move(id), std::move(tenant), "", "", {}},
+      config_(config),
+      clock_(clock),
+      claim_(std::move(claim)) {}
 
 Status FileUpload::refuse(int status, std::string_view code, std::string_view message,
                           std::string_view param) {
@@ -119,6 +124,7 @@ Status FileUpload::on_file_bytes(std::string_view bytes) {
     return refuse(413, "file_too_large",
                   "A file has at most " + std::to_string(config_.bytes_max) + " bytes.", "file");
   }
+  if (claim_) claim_->contents.add(bytes);
   count_lines(bytes);
   // As soon as it is known to be for a batch.
   if (file_.purpose == "batch") SLUICE_TRY(check_lines());
@@ -171,8 +177,25 @@ tl::expected<FileInfo, UploadRefusal> FileUpload::finish() {
     (void)failed(flushed.error());
     return refused(flushed.error());
   }
+  if (claim_) {
+    make_fingerprint();
+    auto made = find_made();
+    if (!made || *made) {
+      abandon();
+      if (!made) return tl::unexpected(std::move(made.error()));
+      return std::move(**made);
+    }
+    writer_->file().claim = claim_->claim;
+  }
   SLUICE_FAILPOINT("files.before_finish");
   auto done = writer_->finish(deadline());
+  if (!done && claim_ && done.error().code == ErrorCode::kConflict) {
+    // Another upload with the key may have been faster.
+    auto made = find_made();
+    abandon();
+    if (!made) return tl::unexpected(std::move(made.error()));
+    if (*made) return std::move(**made);
+  }
   if (!done) {
     (void)failed(done.error());
     // With an unknown outcome it may be there for good: then there is nothing to give up.
@@ -180,6 +203,30 @@ tl::expected<FileInfo, UploadRefusal> FileUpload::finish() {
   }
   SLUICE_FAILPOINT("files.after_finish");
   return std::move(*done);
+}
+
+void FileUpload::make_fingerprint() {
+  std::string form = "/v1/files\n" + file_.purpose + "\n" + file_.filename + "\n";
+  if (file_.expires_in_s) form += std::to_string(*file_.expires_in_s);
+  claim_->claim.fingerprint = to_hex(sha256(form + "\n" + to_hex(claim_->contents.finish())));
+}
+
+tl::expected<std::optional<FileInfo>, UploadRefusal> FileUpload::find_made() const {
+  auto existing = claim_->claims->find(file_.tenant, claim_->claim, deadline());
+  if (!existing) {
+    return tl::unexpected(UploadRefusal{"idempotency_key_refused", std::move(existing.error())});
+  }
+  if (!*existing) return std::nullopt;
+  auto made = files_.get(file_.tenant, FileId{(*existing)->resource_id}, deadline());
+  if (made) return std::move(*made);
+  if (made.error().code != ErrorCode::kNotFound) {
+    return tl::unexpected(
+        UploadRefusal{std::string(error_code_name(made.error().code)), store_failure(made.error())});
+  }
+  return tl::unexpected(UploadRefusal{
+      "file_not_found",
+      http::error_response(404, http::error_type::kNotFound, "file_not_found",
+                           "The file that was made with this Idempotency-Key is gone.", "Idempotency-Key")});
 }
 
 void FileUpload::abandon() {

@@ -13,10 +13,12 @@
 #include <tl/expected.hpp>
 
 #include "common/base/clock.h"
+#include "common/crypto/crypto.h"
 #include "common/http/message.h"
 #include "common/http/multipart.h"
 #include "common/store/file_store.h"
 #include "common/store/file_writer.h"
+#include "producer/api/request_claims.h"
 
 namespace sluice::producer {
 
@@ -33,7 +35,14 @@ struct UploadRefusal {
 
 class FileUpload final : public http::MultipartForm {
  public:
-  FileUpload(FileStore& files, FileId id, TenantId tenant, FileUploadConfig config, Clock& clock);
+  // `claims` must outlive it. What an upload with this claim made before is what becomes of this one.
+  struct Claim {
+    IdempotencyClaim claim;  // Its fingerprint follows from the form.
+    const RequestClaims* claims = nullptr;
+    Sha256Stream contents = {};
+  };
+  FileUpload(FileStore& files, FileId id, TenantId tenant, FileUploadConfig config, Clock& clock,
+             std::optional<Claim> claim = std::nullopt);
 
   // An error is what refusal() explains.
   Status on_field(const std::string& name, const std::string& value) override;
@@ -53,6 +62,9 @@ class FileUpload final : public http::MultipartForm {
   Status read_anchor(const std::string& value);
   Status read_seconds(const std::string& value);
   Status check_form();  // What only the whole form shows.
+  // The file that the same upload made before; nullopt: none did.
+  tl::expected<std::optional<FileInfo>, UploadRefusal> find_made() const;
+  void make_fingerprint();
   void count_lines(std::string_view bytes);
   Status check_lines();
   Status refuse(int status, std::string_view code, std::string_view message, std::string_view param);
@@ -63,6 +75,7 @@ class FileUpload final : public http::MultipartForm {
   NewFile file_;
   const FileUploadConfig config_;
   Clock& clock_;
+  std::optional<Claim> claim_;
   std::optional<FileWriter> writer_;  // Once the file's part has begun.
   bool has_anchor_ = false;
   std::int64_t lines_ = 0;     // That aren't blank.

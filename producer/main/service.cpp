@@ -213,7 +213,7 @@ class RealService final : public Service {
                    config_.api.call_timeout),
         webhook_api_({endpoints_, deliveries_, authenticator_, ids_, clock, rng}, config_.webhooks),
         webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
-        file_api_({files_, authenticator_, ids_, clock}, config_.files, metrics_.files),
+        file_api_({files_, authenticator_, claims_, ids_, clock}, config_.files, metrics_.files),
         batch_api_({batches_, files_, authenticator_, claims_, models_, ids_, clock, log_,
                     [this] { batch_loop_.wake(); }, [this] { dispatcher_.wake(); }},
                    config_.batches),

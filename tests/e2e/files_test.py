@@ -1,4 +1,5 @@
 """/v1/files on a whole stack: uploads of every form, ranges, pages, tenants, and what a crash leaves."""
+import concurrent.futures
 import hashlib
 import http.client
 import json
@@ -152,6 +153,30 @@ class Files(unittest.TestCase):
         ids = f"f.id IN ('{deleted['id']}', '{expired['id']}')"
         self.wait_until(lambda: not self.rows(ids), "the rows stay")
         self.assertEqual(self.stack.sql(f"SELECT COUNT(*) FROM file_chunk f WHERE {ids.replace('f.id', 'f.file_id')}"), [["0"]])
+
+    def test_an_upload_with_a_key_is_stored_once(self) -> None:
+        contents = random.Random(5).randbytes(2_500_000)
+
+        def send(body: bytes, key: str) -> Answer:
+            return self.client.call("POST", "/v1/files", body, headers={**FORM, "Idempotency-Key": key})
+
+        body = form(contents, {"purpose": "user_data"})
+        first = send(body, "large")
+        self.assertEqual(first.status, 200, first.body)
+        again = send(form(contents, {"purpose": "user_data"}, file_first=True), "large")
+        self.assertEqual((again.status, again.body), (200, first.body))
+        other = send(form(contents[:-1], {"purpose": "user_data"}), "large")
+        self.assertEqual((other.status, other.body["error"]["code"]), (422, "idempotency_key_reused"))
+        self.assertNotEqual(send(body, "another").body["id"], first.body["id"])
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            both = list(pool.map(lambda _: send(body, "both"), range(2)))
+        self.assertEqual([answer.status for answer in both], [200, 200], [answer.body for answer in both])
+        self.assertEqual(both[0].body, both[1].body)
+        self.wait_swept()
+        self.assertEqual(send(body, "\u00e9").status, 400)
+        self.call("DELETE", f"/v1/files/{first.body['id']}")
+        gone = send(body, "large")
+        self.assertEqual((gone.status, gone.body["error"]["code"]), (404, "file_not_found"))
 
     def test_another_tenants_id_looks_like_an_unknown_one(self) -> None:
         file = self.upload(b"mine\n")

@@ -21,6 +21,11 @@ void FakeFileStore::fail_with(Error error) {
   failure_ = std::move(error);
 }
 
+void FakeFileStore::before_finish(std::function<void()> task) {
+  MutexLock lock(mutex_);
+  before_finish_ = std::move(task);
+}
+
 Status FakeFileStore::failing() const {
   if (failure_.message.empty()) return {};
   return fail(failure_);
@@ -72,7 +77,21 @@ Status FakeFileStore::append(const NewFile& file, std::uint64_t at, std::string_
   return {};
 }
 
+Result<std::optional<IdempotencyRecord>> FakeFileStore::find_key(const TenantId& tenant,
+                                                                 const std::string& key_hash, Deadline) {
+  MutexLock lock(mutex_);
+  SLUICE_TRY(failing());
+  const auto found = keys_.find({tenant.value, key_hash});
+  return found == keys_.end() ? std::nullopt : std::optional(found->second);
+}
+
 Result<FileInfo> FakeFileStore::finish(const NewFile& file, std::uint64_t bytes, Deadline) {
+  std::function<void()> before;
+  {
+    MutexLock lock(mutex_);
+    before.swap(before_finish_);
+  }
+  if (before) before();
   MutexLock lock(mutex_);
   SLUICE_TRY(failing());
   const auto found = files_.find(file.id.value);
@@ -87,6 +106,12 @@ Result<FileInfo> FakeFileStore::finish(const NewFile& file, std::uint64_t bytes,
   }
   if (total != bytes) return fail(ErrorCode::kCorrupt, "the chunks are not " + std::to_string(bytes));
   if (stored.state == State::kReady) return stored.info;
+  if (file.claim) {
+    const IdempotencyRecord record{file.id.value, file.claim->fingerprint};
+    if (!keys_.emplace(std::pair(file.tenant.value, file.claim->key_hash), record).second) {
+      return fail(ErrorCode::kConflict, "the key is taken");
+    }
+  }
   stored.state = State::kReady;
   stored.info.bytes = bytes;
   stored.info.purpose = file.purpose;

@@ -5,6 +5,7 @@
 #include "common/store/file_lines.h"
 #include "common/store/file_writer.h"
 #include "common/store/mysql_file_store.h"
+#include "common/store/mysql_idempotency_store.h"
 #include "tests/support/due_tasks.h"
 #include "tests/support/fake_file_store.h"
 #include "tests/support/mysql_database.h"
@@ -21,6 +22,7 @@ class FileWorld {
  public:
   virtual ~FileWorld() = default;
   virtual FileStore& files() = 0;
+  virtual IdempotencyStore& keys() = 0;
   virtual Clock& clock() = 0;
   virtual Rng& rng() = 0;
   virtual void advance(seconds by) = 0;
@@ -29,6 +31,7 @@ class FileWorld {
 class FakeFileWorld final : public FileWorld {
  public:
   FileStore& files() override { return files_; }
+  IdempotencyStore& keys() override { return files_; }
   Clock& clock() override { return clock_; }
   Rng& rng() override { return rng_; }
   void advance(seconds by) override { clock_.advance(by); }
@@ -41,10 +44,12 @@ class FakeFileWorld final : public FileWorld {
 
 class MysqlFileWorld final : public FileWorld {
  public:
-  explicit MysqlFileWorld(testing::MysqlDatabase& database) : database_(database), files_(database.pool()) {
+  explicit MysqlFileWorld(testing::MysqlDatabase& database)
+      : database_(database), files_(database.pool()), keys_(database.pool()) {
     database.clear_jobs();
   }
   FileStore& files() override { return files_; }
+  IdempotencyStore& keys() override { return keys_; }
   Clock& clock() override { return database_.clock(); }
   Rng& rng() override { return database_.rng(); }
   // The server's clock can't be moved, so everything it has written moves into the past instead.
@@ -57,6 +62,7 @@ class MysqlFileWorld final : public FileWorld {
  private:
   testing::MysqlDatabase& database_;
   MysqlFileStore files_;
+  MysqlIdempotencyStore keys_;
 };
 
 enum class Kind { kFake, kMysql };
@@ -109,6 +115,28 @@ class FileStoreContract : public ::testing::TestWithParam<Kind> {
   std::unique_ptr<IdMaker> ids_;
   const std::vector<int> shards_ = testing::all_shards();
 };
+
+TEST_P(FileStoreContract, AKeyIsTakenWithTheFileThatItMade) {
+  const IdempotencyClaim claim{std::string(64, 'k'), std::string(64, 'f'), 60};
+  const auto made_with_key = [&] { return world_->keys().find_key(t_, claim.key_hash, soon()).value(); };
+  NewFile file = fresh();
+  file.claim = claim;
+  NewFile second = fresh();
+  second.claim = claim;
+  for (const NewFile& one : {file, second}) {
+    ASSERT_TRUE(files().begin(one, soon()));
+    ASSERT_TRUE(files().append(one, 0, "abc", soon()));
+  }
+  EXPECT_FALSE(made_with_key().has_value());
+  const auto done = files().finish(file, 3, soon());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(made_with_key(), (IdempotencyRecord{file.id.value, claim.fingerprint}));
+  EXPECT_TRUE(files().finish(file, 3, soon())) << "the same again";
+  EXPECT_EQ(files().finish(second, 3, soon()).error().code, ErrorCode::kConflict);
+  EXPECT_EQ(error_of_get(t_, second.id), ErrorCode::kNotFound);
+  EXPECT_TRUE(files().abandon(second, soon()));
+  EXPECT_EQ(made_with_key()->resource_id, file.id.value);
+}
 
 TEST_P(FileStoreContract, FileIsSeenOnceItIsFinishedAndOnlyByItsTenant) {
   NewFile file = fresh();

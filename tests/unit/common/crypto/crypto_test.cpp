@@ -31,6 +31,17 @@ struct HmacVector {
 };
 
 // RFC 4231, test cases 1-4, 6 and 7 (5 is truncated).
+TEST(Sha256, PiecesComeToTheSame) {
+  const std::string data(1000, 'x');
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{1000}}) {
+    Sha256Stream stream;
+    for (std::size_t at = 0; at < data.size(); at += piece)
+      stream.add(std::string_view(data).substr(at, piece));
+    EXPECT_EQ(stream.finish(), sha256(data)) << piece;
+  }
+  EXPECT_EQ(Sha256Stream().finish(), sha256(""));
+}
+
 TEST(HmacSha256, Rfc4231) {
   std::string counting;
   for (int i = 1; i <= 25; ++i) counting.push_back(static_cast<char>(i));

@@ -24,9 +24,11 @@ class FileUploadTest : public ::testing::Test {
   }
 
   // The file, or the refusal's status, code and param.
-  std::optional<FileInfo> upload(const std::string& parts, std::size_t piece = 7) {
+  std::optional<FileInfo> upload(const std::string& parts, std::size_t piece = 7, char key = ' ') {
     refused_.clear();
-    FileUpload upload(store_, ids_.make<FileId>(1), tenant_, config_, clock_);
+    std::optional<FileUpload::Claim> claim;
+    if (key != ' ') claim = FileUpload::Claim{{std::string(64, key), "", 60}, &claims_};
+    FileUpload upload(store_, ids_.make<FileId>(1), tenant_, config_, clock_, std::move(claim));
     http::MultipartParser parser("B", upload);
     const std::string body = parts + "--B--\r\n";
     Status read;
@@ -67,6 +69,7 @@ class FileUploadTest : public ::testing::Test {
   IdMaker ids_{clock_, rng_};
   const TenantId tenant_{"t"};
   testing::FakeFileStore store_{clock_};
+  const RequestClaims claims_{store_, {}, {}};
   FileUploadConfig config_;
   std::string refused_;
   std::string reason_;
@@ -121,6 +124,44 @@ TEST_F(FileUploadTest, WhatIsWrongIsNamedAndLeavesNothing) {
   EXPECT_GT(store_.sweep(shards, soon())->files, 0);  // Those that were begun are given up at once.
   clock_.advance(std::chrono::hours(25));
   EXPECT_EQ(store_.sweep(shards, soon())->files, 0);
+}
+
+TEST_F(FileUploadTest, TheSameUploadWithItsKeyIsTheSameFile) {
+  const std::string batch = field("purpose", "batch");
+  const auto first = upload(batch + file("one\ntwo\n"), 7, 'k');
+  ASSERT_TRUE(first) << refused_;
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{100'000}}) {
+    const auto again = upload(file("one\ntwo\n") + batch, piece, 'k');
+    ASSERT_TRUE(again) << refused_;
+    EXPECT_EQ(again->id, first->id);
+  }
+  EXPECT_EQ(visible(), 1U);
+  const std::string reused = "422 idempotency_key_reused Idempotency-Key";
+  for (const std::string& other :
+       {batch + file("one\ntwo"), field("purpose", "user_data") + file("one\ntwo\n"),
+        batch + file("one\ntwo\n", "other.jsonl")}) {
+    EXPECT_FALSE(upload(other, 7, 'k'));
+    EXPECT_EQ(refused_, reused);
+  }
+  EXPECT_EQ(visible(), 1U);
+  EXPECT_NE(upload(batch + file("one\ntwo\n"), 7, 'l')->id, first->id);
+  EXPECT_NE(upload(batch + file("one\ntwo\n"))->id, first->id);
+  // A refused upload leaves its key free.
+  EXPECT_FALSE(upload(batch + file(""), 7, 'm'));
+  EXPECT_TRUE(upload(batch + file("x"), 7, 'm'));
+  ASSERT_TRUE(store_.remove(tenant_, first->id, soon()));
+  EXPECT_FALSE(upload(batch + file("one\ntwo\n"), 7, 'k'));
+  EXPECT_EQ(refused_, "404 file_not_found Idempotency-Key");
+}
+
+TEST_F(FileUploadTest, AnUploadThatWasOvertakenIsWhatOvertookIt) {
+  const std::string form = field("purpose", "batch") + file("one\n");
+  std::optional<FileInfo> first;
+  store_.before_finish([&] { first = upload(form, 7, 'k'); });
+  const auto second = upload(form, 7, 'k');
+  ASSERT_TRUE(first && second) << refused_;
+  EXPECT_EQ(second->id, first->id);
+  EXPECT_EQ(visible(), 1U);
 }
 
 TEST_F(FileUploadTest, LimitsHoldWhileTheContentsCome) {
