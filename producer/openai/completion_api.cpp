@@ -331,9 +331,8 @@ void CompletionApi::delete_response(const http::Request& request, const http::Re
     return;
   }
   parts_.waiters.notify(job->id);
-  // Nothing reads the copy any more, so that it may as well stay until its time is over.
-  const LetterRef copy{job->id, job->generation + 1};
-  (void)parts_.hot.outdate(std::span(&copy, 1), call_deadline());
+  // Nothing reads what is left in Redis any more: if that is away, it stays until its time is over.
+  (void)parts_.hot.forget({job->id, job->generation}, call_deadline());
   responder.send(http::json_response(
       200,
       {{"id", openai::surface_id(Surface::kResponse, job->id)}, {"object", "response"}, {"deleted", true}}));

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "common/live/live_text.h"
 #include "common/redis/redis.h"
 
 namespace sluice::producer {
@@ -47,6 +48,16 @@ std::vector<std::optional<Job>> RedisHotJobs::find(std::span<const JobId> ids, D
     if (job->generation >= generation_of(reply->items[ids.size() + i])) found[i] = std::move(*job);
   }
   return found;
+}
+
+Status RedisHotJobs::forget(const LetterRef& erased, Deadline deadline) {
+  SLUICE_TRY(HotJobs::forget(erased, deadline));
+  RedisCommand command{"DEL"};
+  for (std::int64_t generation = 1; generation <= erased.generation; ++generation) {
+    command.push_back(live_text_key(erased.job_id, generation));
+  }
+  SLUICE_ASSIGN(const RedisReply reply, redis_.command(command, deadline));
+  return reply.is_error() ? fail(ErrorCode::kUnavailable, reply.text) : Status();
 }
 
 Status RedisHotJobs::outdate(std::span<const LetterRef> jobs, Deadline deadline) {

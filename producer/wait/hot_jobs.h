@@ -32,6 +32,11 @@ class HotJobs {
   virtual std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline deadline) = 0;
   // From here on copies of these jobs' earlier generations are no answers. Any error: perhaps not; repeat it.
   virtual Status outdate(std::span<const LetterRef> jobs, Deadline deadline) = 0;
+  // The same for a job that was erased, whose live text goes as well.
+  virtual Status forget(const LetterRef& erased, Deadline deadline) {
+    const LetterRef next{erased.job_id, erased.generation + 1};
+    return outdate(std::span(&next, 1), deadline);
+  }
 };
 
 std::string hot_job_key(const JobId& id);
@@ -43,6 +48,7 @@ class RedisHotJobs final : public HotJobs {
   explicit RedisHotJobs(RedisPool& redis) : redis_(redis) {}
   std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline deadline) override;
   Status outdate(std::span<const LetterRef> jobs, Deadline deadline) override;
+  Status forget(const LetterRef& erased, Deadline deadline) override;
 
  private:
   RedisPool& redis_;

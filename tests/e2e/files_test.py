@@ -173,7 +173,7 @@ class Files(unittest.TestCase):
         self.assertEqual([answer.status for answer in both], [200, 200], [answer.body for answer in both])
         self.assertEqual(both[0].body, both[1].body)
         self.wait_swept()
-        self.assertEqual(send(body, "\u00e9").status, 400)
+        self.assertEqual(send(form(b"x", {"purpose": "batch"}), "\u00e9").status, 400)
         self.call("DELETE", f"/v1/files/{first.body['id']}")
         gone = send(body, "large")
         self.assertEqual((gone.status, gone.body["error"]["code"]), (404, "file_not_found"))

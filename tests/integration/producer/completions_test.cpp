@@ -280,11 +280,15 @@ TEST_F(ProducerCompletions, ADeletedResponseIsNowhereAnyMore) {
     EXPECT_TRUE(redis.command({"SET", "sluice:job:" + job, job_to_cache(whole), "EX", "60"}, soon()));
   };
   leave_copy();
+  EXPECT_TRUE(redis.command({"SET", "sluice:tokens:" + job + ":1", "one two", "EX", "60"}, soon()));
   EXPECT_EQ(client(*one, kReadKey).remove("/v1/responses/" + id).status, 403);
   EXPECT_EQ(client(*one, kOtherKey).remove("/v1/responses/" + id).status, 404);
   const Reply deleted = http.remove("/v1/responses/" + id);
   ASSERT_EQ(deleted.status, 200) << deleted.body;
   EXPECT_EQ(deleted.json, json({{"id", id}, {"object", "response"}, {"deleted", true}}));
+  const auto left = redis.command({"EXISTS", "sluice:job:" + job, "sluice:tokens:" + job + ":1"}, soon());
+  ASSERT_TRUE(left.has_value());
+  EXPECT_EQ(left->integer, 0);
   leave_copy();
   for (const Service* service : {one.get(), two.get()}) {
     Client asking = client(*service);
