@@ -103,9 +103,12 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
   const TenantId& tenant = tenant_of(request);
   const bool is_turn = !parsed->is_batch && !parsed->jobs.front().session_id.empty();
   std::optional<IdempotencyClaim> claim;
-  if (may_be_repeated(request)) {
+  const auto look = [&] {
     const auto body = http::parse_json(request.body);
-    auto looked = parts_.claims.look(request, tenant, "/v1/jobs", body.value_or(nullptr), call_deadline());
+    return parts_.claims.look(request, tenant, "/v1/jobs", body.value_or(nullptr), call_deadline());
+  };
+  if (may_be_repeated(request)) {
+    auto looked = look();
     if (!looked) {
       responder.send(std::move(looked.error()));
       return;
@@ -119,7 +122,15 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
   std::optional<SessionTurn> session;
   if (is_turn) {
     auto turn = parts_.sessions.continue_with(tenant, parsed->jobs.front(), call_deadline());
-    if (!turn) return reject(responder, std::move(turn.error().answer), turn.error().code);
+    if (!turn) {
+      // The turn that it meets may be what this very request made meanwhile.
+      const auto looked = claim ? look() : RequestClaims::Looked{};
+      if (!looked || !looked->existing) {
+        return reject(responder, std::move(turn.error().answer), turn.error().code);
+      }
+      responder.send(replay_turn(tenant, *looked->existing));
+      return;
+    }
     session = std::move(*turn);
   }
   if (parts_.guard != nullptr) {

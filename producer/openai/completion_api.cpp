@@ -127,15 +127,19 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
   asked.include_usage = parsed->include_usage;
   asked.cancel_on_disconnect = parsed->cancel_on_disconnect;
   const bool is_turn = !parsed->spec.session_id.empty();
-  if (looked->existing) {
-    const JobId made{looked->existing->resource_id};
+  const auto attach_to = [&](const IdempotencyRecord& existing) {
+    const JobId made{existing.resource_id};
     if (is_turn) asked.session = parts_.sessions.header_of(tenant, made, call_deadline());
-    return attach(asked, made, responder);
-  }
+    attach(asked, made, responder);
+  };
+  if (looked->existing) return attach_to(*looked->existing);
   std::optional<SessionTurn> session;
   if (is_turn) {
     auto turn = parts_.sessions.continue_with(tenant, parsed->spec, call_deadline());
     if (!turn) {
+      // The turn that it meets may be what this very request made meanwhile.
+      looked = parts_.claims.look(request, tenant, surface_route(surface), *body, call_deadline());
+      if (looked && looked->existing) return attach_to(*looked->existing);
       parts_.intake.count_refused(turn.error().code);
       responder.send(std::move(turn.error().answer));
       return;

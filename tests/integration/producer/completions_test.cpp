@@ -388,6 +388,24 @@ TEST_F(ProducerCompletions, ATurnIsBusyUntilItEndsAndIsNeverLost) {
   start_worker();
   EXPECT_TRUE(eventually([this] { return in_state("succeeded") == 1; }));
   stop_worker();
+  // The same turn many times at once is one job, and nobody is told to wait for it.
+  std::vector<std::future<Reply>> same;
+  const std::vector<std::string> next = {"Idempotency-Key: next", "Prefer: respond-async"};
+  for (int i = 0; i < 20; ++i) {
+    same.push_back(std::async(std::launch::async, [this, &body, &next, &service = i % 2 == 0 ? *one : *two] {
+      return client(service).post("/v1/chat/completions", body.dump(), next);
+    }));
+  }
+  std::set<std::string> ids;
+  for (auto& one_reply : same) {
+    const Reply reply = one_reply.get();
+    EXPECT_EQ(reply.status, 202) << reply.body;
+    ids.insert(reply.json.value("id", ""));
+  }
+  EXPECT_EQ(ids.size(), 1U);
+  start_worker();
+  EXPECT_TRUE(eventually([this] { return in_state("succeeded") == 2; }));
+  stop_worker();
   // Many at once: one of them is the next turn.
   std::vector<std::future<Reply>> turns;
   for (int i = 0; i < 20; ++i) {
@@ -402,11 +420,11 @@ TEST_F(ProducerCompletions, ATurnIsBusyUntilItEndsAndIsNeverLost) {
     if (reply.status != 202) {
       EXPECT_EQ(reply.json["error"]["code"], "session_busy") << reply.body;
     } else {
-      EXPECT_EQ(reply.headers.at("x-sluice-session"), "continued; turn=2");
+      EXPECT_EQ(reply.headers.at("x-sluice-session"), "continued; turn=3");
     }
   }
   EXPECT_EQ(taken, 1);
-  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 3);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 4);
 }
 
 TEST_F(ProducerCompletions, AJobGoesWithItsClientIfThatWishesSo) {
