@@ -351,6 +351,18 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
   return forget_followers(db, changes, deadline);
 }
 
+Status forget_answer(MysqlConnection& db, const LockedJob& ended, Deadline deadline) {
+  if (ended.answer_key.empty()) return {};
+  const std::string& id = ended.job.id.value;
+  Sql forget("DELETE FROM answer WHERE tenant_id = ? AND key_hash = ? AND job_id = ?");
+  forget.bind(ended.job.tenant.value).bind(ended.answer_key).bind(id);
+  SLUICE_TRY(db.execute(forget, deadline));
+  Sql waiting("SELECT 1 FROM follower WHERE leader_id = ? LIMIT 1");
+  SLUICE_ASSIGN(const Rows rows, db.query(waiting.bind(id), deadline));
+  if (rows.empty()) return {};
+  return fail(ErrorCode::kUnavailable, "jobs wait for the result of " + id);
+}
+
 Result<int> settle_due_followers(MysqlConnection& db, const DbNow& now, int limit, IdMaker& ids,
                                  Deadline deadline) {
   Sql due("SELECT job_id, leader_id FROM follower WHERE look_due <= ? ORDER BY look_due LIMIT ?");

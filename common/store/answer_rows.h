@@ -29,6 +29,9 @@ Status end_answered(MysqlConnection& db, const DbNow& now, std::span<const Submi
 Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes,
                       std::deque<LockedJob>& followers, Deadline deadline);
 
+// The result of a job that ended is given to nobody any more. kUnavailable: some still wait for it.
+Status forget_answer(MysqlConnection& db, const LockedJob& ended, Deadline deadline);
+
 // Followers whose time to look has come. Answers how many ended or now run.
 Result<int> settle_due_followers(MysqlConnection& db, const DbNow& now, int limit, IdMaker& ids,
                                  Deadline deadline);

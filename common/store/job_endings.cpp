@@ -158,6 +158,7 @@ Result<Job> MysqlJobStore::erase(const TenantId& tenant, const JobId& id, Deadli
     LockedJob locked = store::read_locked(rows.front());
     if (!locked.job.batch_id.empty()) return fail(ErrorCode::kConflict, "the job belongs to a batch");
     SLUICE_TRY(cancel_locked(db, locked, ids_, deadline));
+    SLUICE_TRY(store::forget_answer(db, locked, deadline));
     SLUICE_TRY(erase_content(db, id, deadline));
     SLUICE_FAILPOINT("store.erase_before_commit");
     return true;

@@ -372,6 +372,7 @@ Result<Job> FakeJobStore::erase(const TenantId& tenant, const JobId& id, Deadlin
     end(row, JobState::kCancelled, std::nullopt,
         JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
   }
+  std::erase_if(answers_, [&id](const auto& entry) { return entry.second.job == id; });
   row.erased = true;
   row.request_json.clear();
   if (row.job.result) {

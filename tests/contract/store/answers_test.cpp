@@ -241,6 +241,16 @@ TYPED_TEST(AnswerContract, WhatIsStaleIsFoundUntilItIsForgotten) {
   EXPECT_FALSE(answers.find_answer(kTenant, kKey, this->soon())->has_value());
 }
 
+TYPED_TEST(AnswerContract, AnErasedJobsResultIsGivenToNobodyAnyMore) {
+  const NewJob leader = this->add();
+  this->succeed(this->start(leader.job.id), "private");
+  const NewJob shared = this->add();
+  ASSERT_TRUE(this->jobs().erase(kTenant, leader.job.id, this->soon()).has_value());
+  EXPECT_TRUE(this->add().is_to_run());
+  EXPECT_FALSE(this->world_->answers().find_answer(kTenant, kKey, this->soon())->has_value());
+  EXPECT_EQ(this->read(shared.job.id).result->text, "private");  // Another job, and its own.
+}
+
 TYPED_TEST(AnswerContract, AnyNumberOfFollowersEnd) {
   const NewJob leader = this->add();
   std::vector<Submission> calls(1);
