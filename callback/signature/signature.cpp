@@ -6,20 +6,17 @@
 namespace sluice::callback {
 
 namespace {
-constexpr std::string_view kPrefix = "whsec_";
-constexpr std::size_t kKeyBytesMin = 16;
-constexpr std::size_t kKeyBytesMax = 64;
+
+template <class Bytes>
+std::string base64_of(const Bytes& bytes) {
+  return base64_encode(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
 }  // namespace
 
 Result<SigningKey> SigningKey::parse(const Secret& secret) {
-  const std::string_view text = secret.reveal();
-  if (!text.starts_with(kPrefix))
-    return fail(ErrorCode::kInvalid, "the webhook secret does not begin with whsec_");
-  auto key = base64_decode(text.substr(kPrefix.size()));
-  if (!key || key->size() < kKeyBytesMin || key->size() > kKeyBytesMax) {
-    return fail(ErrorCode::kInvalid, "the webhook secret is not base64 of 16 to 64 bytes");
-  }
-  return SigningKey(Secret(std::move(*key)));
+  SLUICE_ASSIGN(WebhookKey key, parse_webhook_secret(secret));
+  return SigningKey(std::move(key));
 }
 
 std::string SigningKey::sign(std::string_view id, std::int64_t timestamp_s, std::string_view body) const {
@@ -28,8 +25,9 @@ std::string SigningKey::sign(std::string_view id, std::int64_t timestamp_s, std:
   std::string text;
   text.reserve(id.size() + body.size() + 24);
   text.append(id).append(".").append(std::to_string(timestamp_s)).append(".").append(body);
-  const Sha256 mac = hmac_sha256(key_.reveal(), text);
-  return "v1," + base64_encode(std::string_view(reinterpret_cast<const char*>(mac.data()), mac.size()));
+  const std::string& key = key_.bytes.reveal();
+  if (key_.signing == WebhookSigning::kEd25519) return "v1a," + base64_of(ed25519_sign(key, text));
+  return "v1," + base64_of(hmac_sha256(key, text));
 }
 
 std::string signature_header(std::span<const SigningKey> keys, std::string_view id, std::int64_t timestamp_s,

@@ -32,6 +32,14 @@ class Sha256Stream {
   std::unique_ptr<void, Free> context_;  // EVP_MD_CTX
 };
 Sha256 hmac_sha256(std::string_view key, std::string_view data);
+
+// Ed25519 (RFC 8032): a private key is named by the 32 bytes of its seed.
+inline constexpr std::size_t kEd25519SeedBytes = 32;
+using Ed25519PublicKey = std::array<std::uint8_t, 32>;
+using Ed25519Signature = std::array<std::uint8_t, 64>;
+Ed25519PublicKey ed25519_public_key(std::string_view seed);
+Ed25519Signature ed25519_sign(std::string_view seed, std::string_view message);
+
 std::string to_hex(std::span<const std::uint8_t> bytes);
 std::string base64_encode(std::string_view bytes);
 // Standard alphabet with padding. kInvalid for anything else.

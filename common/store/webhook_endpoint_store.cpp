@@ -1,6 +1,5 @@
 #include "common/store/webhook_endpoint_store.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "common/store/job_rows.h"
@@ -13,7 +12,8 @@ namespace {
 constexpr const char* kSelect =
     "SELECT id, tenant_id, url, description, events, state, disabled_reason, " SLUICE_MICROS(
         "created_at") ", " SLUICE_MICROS("disabled_at") ", " SLUICE_MICROS("failing_since") ", "
-    "IF(secret_old_until > UTC_TIMESTAMP(6), " SLUICE_MICROS("secret_old_until") ", 0) FROM webhook_endpoint ";
+    "IF(secret_old_until > UTC_TIMESTAMP(6), " SLUICE_MICROS("secret_old_until") ", 0), signing, public_key FROM "
+    "webhook_endpoint ";
 
 WebhookEndpoint read(const Row& row) {
   WebhookEndpoint endpoint;
@@ -28,6 +28,8 @@ WebhookEndpoint read(const Row& row) {
   endpoint.disabled_us = row.int64(8);
   endpoint.failing_since_us = row.int64(9);
   endpoint.old_secret_until_us = row.int64(10);
+  endpoint.signing = webhook_signing_from(row.text(11)).value_or(WebhookSigning::kHmac);
+  endpoint.public_key = row.str_or(12, "");
   return endpoint;
 }
 
@@ -50,14 +52,17 @@ Result<WebhookEndpoint> lock(MysqlConnection& db, const TenantId& tenant, const 
   return read(rows.front());
 }
 
-}  // namespace
-
-Secret make_webhook_secret(Rng& rng) {
-  std::array<std::uint8_t, 32> bytes{};
-  rng.fill(bytes);
-  return Secret("whsec_" +
-                base64_encode(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())));
+// The public half of a secret that is to sign so; nothing for a shared one. kInvalid: it is of the other
+// kind.
+Result<std::optional<std::string>> public_key_of(const Secret& secret, WebhookSigning signing) {
+  SLUICE_ASSIGN(const WebhookKey key, parse_webhook_secret(secret));
+  if (key.signing != signing) {
+    return fail(ErrorCode::kInvalid, "the secret is none to sign with as the endpoint asks");
+  }
+  return webhook_public_key(key);
 }
+
+}  // namespace
 
 Result<std::string> WebhookEndpointStore::seal(const WebhookEndpointId& id, const Secret& secret) {
   if (!sealer_) return fail(ErrorCode::kInternal, "no master key: this service seals no secrets");
@@ -66,6 +71,7 @@ Result<std::string> WebhookEndpointStore::seal(const WebhookEndpointId& id, cons
 
 Result<WebhookEndpoint> WebhookEndpointStore::create(const WebhookEndpoint& endpoint, const Secret& secret,
                                                      Deadline deadline) {
+  SLUICE_ASSIGN(const std::optional<std::string> public_key, public_key_of(secret, endpoint.signing));
   SLUICE_ASSIGN(const std::string sealed, seal(endpoint.id, secret));
   const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
     // The tenant's row orders those who count at the same time.
@@ -78,9 +84,11 @@ Result<WebhookEndpoint> WebhookEndpointStore::create(const WebhookEndpoint& endp
     if (there.front().int64(0) >= kEndpointsMax) return false;
     Sql sql(
         "INSERT INTO webhook_endpoint (id, shard, tenant_id, url, description, events, state, "
-        "secret_sealed, created_at) VALUES (?, ?, ?, ?, ?, ?, 'enabled', ?, UTC_TIMESTAMP(6))");
+        "secret_sealed, signing, public_key, created_at) VALUES (?, ?, ?, ?, ?, ?, 'enabled', ?, ?, ?, "
+        "UTC_TIMESTAMP(6))");
     sql.bind(endpoint.id.value).bind(shard_of_tenant(endpoint.tenant)).bind(endpoint.tenant.value);
     sql.bind(endpoint.url).bind(endpoint.description).bind(endpoint.events).bind(SqlBytes{sealed});
+    sql.bind(webhook_signing_name(endpoint.signing)).bind(public_key);
     SLUICE_TRY(db.execute(sql, deadline));
     return true;
   });
@@ -145,7 +153,8 @@ Result<WebhookEndpoint> WebhookEndpointStore::rotate(const TenantId& tenant, con
                                                      Deadline deadline) {
   SLUICE_ASSIGN(const std::string sealed, seal(id, secret));
   const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
-    SLUICE_ASSIGN([[maybe_unused]] const WebhookEndpoint now, lock(db, tenant, id, deadline));
+    SLUICE_ASSIGN(const WebhookEndpoint now, lock(db, tenant, id, deadline));
+    SLUICE_ASSIGN(const std::optional<std::string> public_key, public_key_of(secret, now.signing));
     Sql current("SELECT secret_sealed FROM webhook_endpoint WHERE id = ?");
     SLUICE_ASSIGN(const Rows rows, db.query(current.bind(id.value), deadline));
     // Repeated after a COMMIT whose answer was lost: another rotation would end the secret before it.
@@ -158,8 +167,8 @@ Result<WebhookEndpoint> WebhookEndpointStore::rotate(const TenantId& tenant, con
     } else {
       sql.text("secret_old_sealed = NULL, secret_old_until = NULL, ");
     }
-    sql.text("secret_sealed = ? WHERE id = ?");
-    sql.bind(SqlBytes{sealed}).bind(id.value);
+    sql.text("secret_sealed = ?, public_key = ? WHERE id = ?");
+    sql.bind(SqlBytes{sealed}).bind(public_key).bind(id.value);
     SLUICE_TRY(db.execute(sql, deadline));
     return true;
   });

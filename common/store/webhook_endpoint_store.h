@@ -11,6 +11,7 @@
 #include "common/base/rng.h"
 #include "common/base/secret.h"
 #include "common/crypto/crypto.h"
+#include "common/crypto/webhook_key.h"
 #include "common/ids/ids.h"
 #include "common/ids/webhook_endpoint_id.h"
 #include "common/mysql/mysql.h"
@@ -24,7 +25,9 @@ struct WebhookEndpoint {
   TenantId tenant;
   std::string url;
   std::string description;
-  std::string events;  // Types parted by commas, or "*".
+  std::string events;                              // Types parted by commas, or "*".
+  WebhookSigning signing = WebhookSigning::kHmac;  // For good: it is chosen when the endpoint is made.
+  std::string public_key;  // `whpk_…` of what signs now; empty: a shared secret does.
   bool enabled = true;
   std::string disabled_reason;  // "request", "gone" (it said 410), "failing"; empty while enabled.
   // Microseconds since 1970; 0: not.
@@ -46,7 +49,7 @@ struct EndpointChanges {
 class EndpointSecrets {
  public:
   virtual ~EndpointSecrets() = default;
-  // `whsec_…`, the newest first.
+  // `whsec_…` or `whsk_…`, the newest first.
   virtual Result<std::vector<Secret>> secrets(const WebhookEndpointId& id, Deadline deadline) = 0;
 };
 
@@ -58,7 +61,8 @@ class WebhookEndpointStore final : public EndpointSecrets {
       : pool_(pool), ids_(ids), rng_(rng), sealer_(std::move(sealer)) {}
 
   bool can_seal() const { return sealer_.has_value(); }
-  // kExhausted: the tenant has kEndpointsMax. `endpoint` has id, tenant, url, description and events.
+  // kExhausted: the tenant has kEndpointsMax. kInvalid: `secret` is not of the endpoint's signing. `endpoint`
+  // has id, tenant, url, description, events and signing.
   Result<WebhookEndpoint> create(const WebhookEndpoint& endpoint, const Secret& secret, Deadline deadline);
   Result<WebhookEndpoint> get(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
   // Newest first, after `after` if it is not empty.
@@ -71,7 +75,7 @@ class WebhookEndpointStore final : public EndpointSecrets {
   // What waits for it is not sent any more.
   Status remove(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
   // From here on `secret` signs, and for `overlap` the one before it, too. Nothing changes if it signs
-  // already: repeat what ended as kOutcomeUnknown.
+  // already: repeat what ended as kOutcomeUnknown. kInvalid: it is not of the endpoint's signing.
   Result<WebhookEndpoint> rotate(const TenantId& tenant, const WebhookEndpointId& id, const Secret& secret,
                                  std::chrono::seconds overlap, Deadline deadline);
   // Sends it an event that says nothing. kConflict: it is disabled.
@@ -87,8 +91,5 @@ class WebhookEndpointStore final : public EndpointSecrets {
   Rng& rng_;
   const std::optional<Sealer> sealer_;
 };
-
-// `whsec_` and base64 of 32 random bytes.
-Secret make_webhook_secret(Rng& rng);
 
 }  // namespace sluice

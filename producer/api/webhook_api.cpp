@@ -37,6 +37,8 @@ json endpoint_json(const WebhookEndpoint& endpoint) {
           {"url", endpoint.url},
           {"description", endpoint.description},
           {"events", events_json(endpoint.events)},
+          {"signing", webhook_signing_name(endpoint.signing)},
+          {"public_key", text_or_null(endpoint.public_key)},
           {"status", endpoint.enabled ? "enabled" : "disabled"},
           {"disabled_reason", text_or_null(endpoint.disabled_reason)},
           {"created_at", seconds_or_null(endpoint.created_us)},
@@ -50,10 +52,11 @@ http::Response answer(const Result<WebhookEndpoint>& endpoint, int status = 200)
   return http::json_response(status, endpoint_json(*endpoint));
 }
 
-// The only two answers that ever hold a secret: when it is made.
+// The only two answers that ever hold a secret: when it is made. A private key stays here; its public key is
+// all that a receiver needs.
 http::Response answer_with_secret(const WebhookEndpoint& endpoint, const Secret& secret, int status) {
   json body = endpoint_json(endpoint);
-  body["secret"] = secret.reveal();
+  if (endpoint.signing == WebhookSigning::kHmac) body["secret"] = secret.reveal();
   http::Response response = http::json_response(status, body);
   response.headers.set("Cache-Control", "no-store");
   return response;
@@ -91,8 +94,9 @@ http::Response WebhookApi::create(const http::Request& request) {
   endpoint.url = *fields->changes.url;
   endpoint.description = fields->changes.description.value_or("");
   endpoint.events = fields->changes.events.value_or("*");
-  const Secret secret =
-      fields->secret.empty() ? make_webhook_secret(parts_.rng) : Secret(std::move(fields->secret));
+  endpoint.signing = fields->signing.value_or(WebhookSigning::kHmac);
+  const Secret secret = fields->secret.empty() ? make_webhook_secret(endpoint.signing, parts_.rng)
+                                               : Secret(std::move(fields->secret));
   auto made = parts_.endpoints.create(endpoint, secret, call_deadline());
   // The id tells the repetition of a commit whose answer was lost.
   if (!made && made.error().code == ErrorCode::kOutcomeUnknown) {
@@ -147,10 +151,14 @@ http::Response WebhookApi::rotate(const http::Request& request) {
   auto fields = parse_rotation(request.body);
   if (!fields) return refusal_answer(fields.error());
   if (!parts_.endpoints.can_seal()) return no_master_key();
-  const Secret secret =
-      fields->secret.empty() ? make_webhook_secret(parts_.rng) : Secret(std::move(fields->secret));
-  const std::chrono::seconds overlap(fields->old_expires_s.value_or(config_.secret_overlap.count()));
   const TenantId& tenant = tenant_of(request);
+  const auto endpoint = parts_.endpoints.get(tenant, *id, call_deadline());
+  if (!endpoint) return webhook_failure(endpoint.error(), no_such_webhook_endpoint);
+  if (const auto fits = check_rotation(*fields, endpoint->signing); !fits)
+    return refusal_answer(fits.error());
+  const Secret secret = fields->secret.empty() ? make_webhook_secret(endpoint->signing, parts_.rng)
+                                               : Secret(std::move(fields->secret));
+  const std::chrono::seconds overlap(fields->old_expires_s.value_or(config_.secret_overlap.count()));
   auto rotated = parts_.endpoints.rotate(tenant, *id, secret, overlap, call_deadline());
   if (!rotated && rotated.error().code == ErrorCode::kOutcomeUnknown) {
     rotated = parts_.endpoints.rotate(tenant, *id, secret, overlap, call_deadline());

@@ -5,7 +5,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "common/crypto/crypto.h"
+#include "common/crypto/webhook_key.h"
 #include "common/http/body_json.h"
 #include "common/store/webhook_events.h"
 #include "producer/api/json_fields.h"
@@ -20,9 +20,8 @@ using nlohmann::json;
 constexpr std::size_t kDescriptionMax = 500;  // Characters.
 constexpr std::size_t kEventsMax = 20;
 constexpr std::int64_t kOverlapMaxS = std::int64_t{7} * 24 * 3600;
-// What Standard Webhooks asks of a secret.
+// What Standard Webhooks asks of a shared secret.
 constexpr std::size_t kSecretBytesMin = 24;
-constexpr std::size_t kSecretBytesMax = 64;
 
 void read_url(const json& value, FieldErrors& errors, std::optional<std::string>& url) {
   const std::string* text = read_string(value, "url", errors);
@@ -70,17 +69,36 @@ void read_description(const json& value, FieldErrors& errors, std::optional<std:
 }
 
 // Never says anything of the secret itself.
+void refuse_secret(WebhookSigning signing, FieldErrors& errors) {
+  errors.add("secret", "invalid_value",
+             signing == WebhookSigning::kHmac ? "must be whsec_ and base64 of 24 to 64 bytes"
+                                              : "must be whsk_ and base64 of an Ed25519 private key: its "
+                                                "seed of 32 bytes, or that and its public key");
+}
+
 void read_secret(const json& value, FieldErrors& errors, std::string& secret) {
-  constexpr std::string_view kPrefix = "whsec_";
   const std::string* text = read_string(value, "secret", errors);
   if (text == nullptr) return;
-  const auto key = text->starts_with(kPrefix) ? base64_decode(std::string_view(*text).substr(kPrefix.size()))
-                                              : Result<std::string>(fail(ErrorCode::kInvalid, ""));
-  if (!key || key->size() < kSecretBytesMin || key->size() > kSecretBytesMax) {
-    errors.add("secret", "invalid_value", "must be whsec_ and base64 of 24 to 64 bytes");
+  const auto key = parse_webhook_secret(Secret(*text));
+  if (!key) {
+    refuse_secret(text->starts_with("whsk_") ? WebhookSigning::kEd25519 : WebhookSigning::kHmac, errors);
+  } else if (key->signing == WebhookSigning::kHmac && key->bytes.reveal().size() < kSecretBytesMin) {
+    refuse_secret(WebhookSigning::kHmac, errors);
   } else {
     secret = *text;
   }
+}
+
+bool is_of(const std::string& secret, WebhookSigning signing) {
+  const auto key = parse_webhook_secret(Secret(secret));
+  return key && key->signing == signing;
+}
+
+void read_signing(const json& value, FieldErrors& errors, std::optional<WebhookSigning>& signing) {
+  const std::string* text = read_string(value, "signing", errors);
+  if (text == nullptr) return;
+  signing = webhook_signing_from(*text);
+  if (!signing) errors.add("signing", "invalid_value", "must be hmac or ed25519");
 }
 
 }  // namespace
@@ -104,12 +122,16 @@ tl::expected<EndpointFields, SubmitRefusal> parse_endpoint(std::string_view body
           }
         } else if (name == "secret" && creating) {
           read_secret(value, into, fields.secret);
+        } else if (name == "signing" && creating) {
+          read_signing(value, into, fields.signing);
         } else {
           return false;
         }
         return true;
       });
   if (!read) return tl::unexpected(read.error());
+  const WebhookSigning signing = fields.signing.value_or(WebhookSigning::kHmac);
+  if (!fields.secret.empty() && !is_of(fields.secret, signing)) refuse_secret(signing, errors);
   const bool url_is_wrong = std::any_of(errors.kept().begin(), errors.kept().end(),
                                         [](const FieldError& error) { return error.field == "url"; });
   if (creating && !fields.changes.url && !url_is_wrong) errors.add("url", "missing_field", "is required");
@@ -135,6 +157,13 @@ tl::expected<RotationFields, SubmitRefusal> parse_rotation(std::string_view body
   if (!read) return tl::unexpected(read.error());
   if (!errors.empty()) return refuse_fields(std::move(errors));
   return fields;
+}
+
+tl::expected<void, SubmitRefusal> check_rotation(const RotationFields& fields, WebhookSigning signing) {
+  if (fields.secret.empty() || is_of(fields.secret, signing)) return {};
+  FieldErrors errors;
+  refuse_secret(signing, errors);
+  return refuse_fields(std::move(errors));
 }
 
 tl::expected<EndpointPage, BadQuery> read_endpoint_query(const http::RequestHead& head) {

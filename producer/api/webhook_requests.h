@@ -19,9 +19,10 @@ namespace sluice::producer {
 struct EndpointFields {
   EndpointChanges changes;
   std::string secret;  // One of the client's own; empty: make one.
+  std::optional<WebhookSigning> signing;
 };
 
-// `creating`: a url is needed and a secret allowed.
+// `creating`: a url is needed, a secret and how to sign are allowed.
 tl::expected<EndpointFields, SubmitRefusal> parse_endpoint(std::string_view body, bool creating);
 
 struct RotationFields {
@@ -29,6 +30,8 @@ struct RotationFields {
   std::optional<std::int64_t> old_expires_s;  // How long the old one still signs.
 };
 tl::expected<RotationFields, SubmitRefusal> parse_rotation(std::string_view body);
+// Whether the secret that was given, if one was, is for an endpoint that is signed for so.
+tl::expected<void, SubmitRefusal> check_rotation(const RotationFields& fields, WebhookSigning signing);
 
 struct EndpointPage {
   WebhookEndpointId after;

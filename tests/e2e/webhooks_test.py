@@ -1,6 +1,7 @@
 """Webhook endpoints that a tenant registers, and its deliveries: on the whole stack with the echo engine."""
 import http.client
 import json
+import shutil
 import subprocess
 import time
 import unittest
@@ -113,6 +114,42 @@ class Webhooks(unittest.TestCase):
         self.assertEqual(len(delivery.headers["webhook-signature"].split()), 1)
         self.assertTrue(signature_ok(own, delivery.headers, delivery.body))
 
+    @unittest.skipUnless(NODE.exists() or shutil.which("node"), "there is no node")
+    def test_a_key_pair_signs_and_its_private_key_is_never_shown(self) -> None:
+        made = self.register(signing="ed25519", events=["job.dead"])
+        one = f"/v1/webhook_endpoints/{made['id']}"
+        self.assertEqual(made["signing"], "ed25519")
+        self.assertRegex(made["public_key"], "^whpk_[A-Za-z0-9+/]{43}=$")
+        self.assertEqual(self.call("GET", one).body, made)
+        self.call("POST", f"{one}/test", status=202)
+        delivery = self.receiver.wait_for(self.path)[0]
+        self.assertRegex(delivery.headers["webhook-signature"], "^v1a,[A-Za-z0-9+/]{86}==$")
+        self.assertEqual(self.verified(made["public_key"], delivery), {"good": 1, "forged": 0})
+        rotated = self.call("POST", f"{one}/rotate_secret", {}).body
+        self.assertNotIn("secret", {*made, *rotated})
+        self.assertNotEqual(rotated["public_key"], made["public_key"])
+        self.assertAlmostEqual(rotated["old_secret_expires_at"], time.time() + 24 * 3600, delta=600)
+        self.call("POST", f"{one}/test", status=202)
+        both = self.receiver.wait_for(self.path, 2)[1]
+        self.assertEqual(len(both.headers["webhook-signature"].split()), 2)
+        for key in (made["public_key"], rotated["public_key"]):
+            self.assertEqual(self.verified(key, both), {"good": 1, "forged": 0})
+        # Of the example that other senders of Standard Webhooks are tested with: a seed and its public key.
+        own = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+        last = self.call("POST", f"{one}/rotate_secret", {"secret": own, "old_expires_in": 0}).body
+        self.assertEqual(last["public_key"], "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=")
+        self.assertNotIn("whsk_", json.dumps(last))
+        shared = self.call("POST", f"{one}/rotate_secret", {"secret": "whsec_" + "QUJD" * 8}, 400).body["error"]
+        self.assertEqual((shared["param"], shared["code"]), ("secret", "invalid_value"))
+
+    def verified(self, public_key: str, delivery: Delivery) -> dict:
+        case = {"public_key": public_key, "headers": delivery.headers, "body": delivery.body.decode()}
+        node = str(NODE) if NODE.exists() else "node"
+        done = subprocess.run([node, "verify_ed25519.mjs"], cwd=CLIENTS / "webhooks", input=json.dumps(case), capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
     def test_a_test_event(self) -> None:
         made = self.register(events=["job.dead"])
         sent = self.call("POST", f"/v1/webhook_endpoints/{made['id']}/test", status=202).body
@@ -205,6 +242,8 @@ class Webhooks(unittest.TestCase):
                 ({"url": url, "events": ["job.exploded"]}, "events[0]", "invalid_value"),
                 ({"url": url, "secret": "whsec_c2hvcnQ="}, "secret", "invalid_value"),
                 ({"url": url, "secret": "plain"}, "secret", "invalid_value"),
+                ({"url": url, "signing": "rsa"}, "signing", "invalid_value"),
+                ({"url": url, "signing": "ed25519", "secret": "whsec_" + "QUJD" * 8}, "secret", "invalid_value"),
                 ({"url": url, "description": "x" * 501}, "description", "invalid_value"),
                 ({"url": url, "enabled": True}, "enabled", "unknown_field"), ({"url": url, "colour": 1}, "colour", "unknown_field")]:
             with self.subTest(body):

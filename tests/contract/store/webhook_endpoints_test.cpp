@@ -225,6 +225,28 @@ TEST_F(WebhookEndpoints, ARotationWithoutOverlapEndsTheOldSecretNow) {
   EXPECT_EQ(secrets(id), std::vector{secret('c').reveal()});
 }
 
+TEST_F(WebhookEndpoints, AKeyPairsPublicKeyIsToldAndChangesWithIt) {
+  WebhookEndpoint wanted = fresh();
+  wanted.signing = WebhookSigning::kEd25519;
+  const Secret first = make_webhook_secret(WebhookSigning::kEd25519, database_->rng());
+  const Secret second = make_webhook_secret(WebhookSigning::kEd25519, database_->rng());
+  const auto public_key = [](const Secret& one) { return webhook_public_key(*parse_webhook_secret(one)); };
+  EXPECT_EQ(store_->create(wanted, secret('a'), soon()).error().code, ErrorCode::kInvalid);
+  const auto made = store_->create(wanted, first, soon());
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->signing, WebhookSigning::kEd25519);
+  EXPECT_EQ(made->public_key, public_key(first));
+  EXPECT_EQ(store_->rotate(tenant_, wanted.id, secret('a'), hours(24), soon()).error().code,
+            ErrorCode::kInvalid);
+  const auto rotated = store_->rotate(tenant_, wanted.id, second, hours(24), soon());
+  ASSERT_TRUE(rotated) << rotated.error().message;
+  EXPECT_EQ(rotated->public_key, public_key(second));
+  EXPECT_EQ(secrets(wanted.id), (std::vector{second.reveal(), first.reveal()}));
+  const auto shared = store_->get(tenant_, this->made(), soon());
+  EXPECT_EQ(shared->signing, WebhookSigning::kHmac);
+  EXPECT_EQ(shared->public_key, "");
+}
+
 TEST_F(WebhookEndpoints, ATestEventIsADeliveryToThatEndpointAlone) {
   const WebhookEndpointId id = made();
   made();

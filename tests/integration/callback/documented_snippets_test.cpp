@@ -89,6 +89,26 @@ process.exit(verify(secret, headers, readFileSync("body.json")) ? 0 : 3);
   expect_all("node check.mjs");
 }
 
+TEST_F(DocumentedSnippets, NodeWithAKeyPair) {
+  if (run("command -v node >/dev/null") != 0) GTEST_SKIP() << "there is no node";
+  write("check.mjs", snippet("javascript") + R"js(
+import { readFileSync } from "node:fs";
+const [publicKey, signature, timestamp] = process.argv.slice(2);
+const headers = { "webhook-id": "evt_1", "webhook-timestamp": timestamp, "webhook-signature": signature };
+process.exit(verify(publicKey, headers, readFileSync("body.json")) ? 0 : 3);
+)js");
+  const Secret secret("whsk_" + base64_encode(std::string(32, 's')));
+  const std::string public_key = *webhook_public_key(*parse_webhook_secret(secret));
+  const auto verdict = [&](const std::string& body, std::int64_t signed_at, std::int64_t said) {
+    const std::string header = callback::SigningKey::parse(secret)->sign("evt_1", signed_at, body);
+    return run("node check.mjs " + public_key + " 'v1a,AAAA " + header + "' " + std::to_string(said));
+  };
+  EXPECT_EQ(verdict(body_, now(), now()), 0);
+  EXPECT_EQ(verdict(body_ + " ", now(), now()), 3);
+  EXPECT_EQ(verdict(body_, now(), now() + 7), 3);
+  EXPECT_EQ(verdict(body_, now() - 400, now() - 400), 3);
+}
+
 TEST_F(DocumentedSnippets, Shell) {
   write("check.sh", snippet("sh"));
   EXPECT_EQ(run("SLUICE_WEBHOOK_SECRET='" + secret_ + "' id=evt_1 timestamp=1700000000 sh check.sh >out"), 0);

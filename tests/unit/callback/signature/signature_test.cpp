@@ -21,6 +21,14 @@ TEST(Signature, PublishedExample) {
             "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 }
 
+// By the same libraries' example of a key pair; Node's crypto makes the same signature of the same text.
+TEST(Signature, PublishedExampleOfAKeyPair) {
+  EXPECT_EQ(
+      key("whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg==")
+          .sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, R"({"test": 2432232314})"),
+      "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==");
+}
+
 // Computed with Python's hmac and hashlib.
 TEST(Signature, BodyIsSignedAsBytes) {
   EXPECT_EQ(key("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")

@@ -74,6 +74,32 @@ TEST(EndpointRequest, WhatIsWrongNamesItsFieldAndNeverRepeatsASecret) {
   }
 }
 
+TEST(EndpointRequest, ASecretIsOneToSignWithAsAsked) {
+  const std::string url = R"({"url": "https://a.example/")";
+  const std::string seed = "whsk_" + std::string(42, 'A') + "A=";  // Base64 of 32 bytes.
+  EXPECT_FALSE(parse_endpoint(url + "}", true)->signing.has_value());
+  EXPECT_EQ(parse_endpoint(url + R"(, "signing": "hmac"})", true)->signing, WebhookSigning::kHmac);
+  const auto pair = parse_endpoint(url + R"(, "signing": "ed25519", "secret": ")" + seed + "\"}", true);
+  ASSERT_TRUE(pair) << pair.error().message;
+  EXPECT_EQ(pair->signing, WebhookSigning::kEd25519);
+  EXPECT_EQ(pair->secret, seed);
+  for (const std::string& rest :
+       {R"(, "secret": ")" + seed + "\"}", R"(, "signing": "ed25519", "secret": ")" + kSecret + "\"}",
+        std::string(R"(, "signing": "ed25519", "secret": "whsk_AAAA"})")}) {
+    const auto refused = parse_endpoint(url + rest, true);
+    ASSERT_FALSE(refused) << rest;
+    EXPECT_EQ(refused.error().param, "secret") << rest;
+    EXPECT_EQ(refused.error().errors.count(), 1U) << rest;
+  }
+  EXPECT_EQ(parse_endpoint(url + R"(, "signing": "rsa"})", true).error().param, "signing");
+  EXPECT_EQ(parse_endpoint(R"({"signing": "ed25519"})", false).error().code, "unknown_field");
+  const auto rotation = parse_rotation(R"({"secret": ")" + seed + "\"}");
+  ASSERT_TRUE(rotation) << rotation.error().message;
+  EXPECT_TRUE(check_rotation(*rotation, WebhookSigning::kEd25519));
+  EXPECT_EQ(check_rotation(*rotation, WebhookSigning::kHmac).error().param, "secret");
+  EXPECT_TRUE(check_rotation(RotationFields{}, WebhookSigning::kHmac));
+}
+
 TEST(EndpointRequest, EveryFaultIsListed) {
   const auto parsed = parse_endpoint(R"({"events": [], "colour": 1})", true);
   ASSERT_FALSE(parsed.has_value());
