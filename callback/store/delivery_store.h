@@ -59,7 +59,8 @@ struct AttemptRecord {
   WebhookEndpointId endpoint_id;
   AttemptReport report;
   Verdict verdict;
-  std::string url;  // Where it went: an answer from there says nothing of an endpoint that has moved.
+  std::string url;       // Where it went: an answer from there says nothing of an endpoint that has moved.
+  bool ordered = false;  // As it was claimed.
 };
 
 enum class RecordOutcome {
@@ -93,7 +94,8 @@ class DeliveryStore {
   virtual Result<std::vector<DueEndpoint>> due_endpoints(int limit, Deadline deadline) = 0;
   // Takes due deliveries, of each endpoint the longest due. For `hold` nobody else gets them; then they are
   // due again by themselves, so that a lost sender's work comes back. What is due to an endpoint that is
-  // disabled or gone is failed instead.
+  // disabled or gone is failed instead. Of one job's events an ordered endpoint's later ones are passed over
+  // while an earlier one is undecided or pending there.
   virtual Result<std::vector<ClaimedDelivery>> claim(std::span<const ClaimWish> wishes,
                                                      std::chrono::milliseconds hold, Deadline deadline) = 0;
   // The attempt and what follows from it, all in one transaction: a registered endpoint that says that it is

@@ -1,7 +1,9 @@
 // The sender's side: what is due, claims, attempts.
 #include "callback/store/mysql_delivery_store.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "callback/store/mysql_rows.h"
 
@@ -16,6 +18,9 @@ namespace {
 constexpr std::size_t kErrorBytesMax = 500;
 // Statements stay well below max_allowed_packet (16 MB by default).
 constexpr std::size_t kStatementBytes = 1'000'000;
+// Of what is due to an ordered endpoint so much is looked at in one claim: what must wait there hides no
+// other job's.
+constexpr int kOrderedLook = 200;
 
 milliseconds waited(const Row& row, std::size_t column) {
   return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(microseconds(row.int64(column))));
@@ -117,6 +122,41 @@ Status point_at(MysqlConnection& db, const store::EndpointUrls& urls, std::vecto
   return {};
 }
 
+// Locks what is due to one endpoint and adds at most what is wished for.
+Status take_due(MysqlConnection& db, const ClaimWish& wish, bool ordered,
+                std::vector<ClaimedDelivery>& claimed, Deadline deadline) {
+  const int look = ordered ? std::max(wish.deliveries_max, kOrderedLook) : wish.deliveries_max;
+  Sql sql(
+      "SELECT id, event_id, job_id, tenant_id, url, attempts, endpoint_id, attempts_base FROM delivery "
+      "WHERE endpoint = ? AND attempt_due <= UTC_TIMESTAMP(6) ORDER BY attempt_due LIMIT ? "
+      "FOR UPDATE SKIP LOCKED");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(wish.endpoint).bind(look), deadline));
+  std::set<std::string, std::less<>> behind;
+  if (ordered) {
+    std::vector<std::string_view> due;
+    for (const Row row : rows) due.push_back(row.text(0));
+    SLUICE_ASSIGN(behind, store::put_behind(db, due, deadline));
+  }
+  int taken = 0;
+  for (const Row row : rows) {
+    if (taken == wish.deliveries_max) break;
+    if (behind.contains(row.text(0))) continue;
+    ClaimedDelivery one;
+    one.ref = {DeliveryId{row.str(0)}, static_cast<int>(row.int64(5)), ""};
+    one.event_id.value = row.str(1);
+    one.job_id.value = row.str(2);
+    one.tenant.value = row.str(3);
+    one.url = row.str(4);
+    one.endpoint = wish.endpoint;
+    one.endpoint_id.value = row.str(6);
+    one.attempts_base = static_cast<int>(row.int64(7));
+    one.ordered = ordered;
+    claimed.push_back(std::move(one));
+    ++taken;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<DueEndpoint>> MysqlDeliveryStore::due_endpoints(int limit, Deadline deadline) {
@@ -142,29 +182,14 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
   auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
     std::vector<ClaimedDelivery> claimed;
     disabled.clear();
-    SLUICE_ASSIGN(const store::EndpointUrls enabled, store::enabled_endpoints(db, wishes, deadline));
+    SLUICE_ASSIGN(const store::EnabledEndpoints enabled, store::enabled_endpoints(db, wishes, deadline));
     for (const ClaimWish& wish : wishes) {
-      if (store::is_registered(wish.endpoint) && !enabled.contains(wish.endpoint)) {
+      if (store::is_registered(wish.endpoint) && !enabled.urls.contains(wish.endpoint)) {
         disabled.push_back(wish.endpoint);
         continue;
       }
-      Sql sql(
-          "SELECT id, event_id, job_id, tenant_id, url, attempts, endpoint_id, attempts_base FROM delivery "
-          "WHERE endpoint = ? AND attempt_due <= UTC_TIMESTAMP(6) ORDER BY attempt_due LIMIT ? "
-          "FOR UPDATE SKIP LOCKED");
-      SLUICE_ASSIGN(const Rows rows, db.query(sql.bind(wish.endpoint).bind(wish.deliveries_max), deadline));
-      for (const Row row : rows) {
-        ClaimedDelivery one;
-        one.ref = {DeliveryId{row.str(0)}, static_cast<int>(row.int64(5)), ""};
-        one.event_id.value = row.str(1);
-        one.job_id.value = row.str(2);
-        one.tenant.value = row.str(3);
-        one.url = row.str(4);
-        one.endpoint = wish.endpoint;
-        one.endpoint_id.value = row.str(6);
-        one.attempts_base = static_cast<int>(row.int64(7));
-        claimed.push_back(std::move(one));
-      }
+      const bool ordered = enabled.ordered.contains(wish.endpoint);
+      SLUICE_TRY(take_due(db, wish, ordered, claimed, deadline));
     }
     if (claimed.empty()) return claimed;
 
@@ -176,8 +201,8 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
       one.ref.claim = claim;
       ids.push_back(one.ref.id.value);
     }
-    SLUICE_TRY(point_at(db, enabled, claimed, deadline));
-    Sql push("UPDATE delivery SET attempt_due = ? WHERE id IN ");
+    SLUICE_TRY(point_at(db, enabled.urls, claimed, deadline));
+    Sql push("UPDATE delivery SET attempt_due = ?, behind = 0 WHERE id IN ");
     SLUICE_TRY(db.execute(push.bind(claim).list(ids), deadline));
     SLUICE_TRY(read_bodies(db, claimed, deadline));
     return claimed;
@@ -211,6 +236,7 @@ Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const At
       if (record->verdict.kind != Verdict::Kind::kDelivered)
         SLUICE_TRY(mark_undelivered(db, now, *record, deadline));
     }
+    SLUICE_TRY(store::let_next_go(db, kept, deadline));
     SLUICE_TRY(store::judge_endpoints(db, kept, ids_, disable_after_, deadline));
     return outcomes;
   });

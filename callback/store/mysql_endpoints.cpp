@@ -68,18 +68,22 @@ Result<std::vector<Subscriber>> MysqlDeliveryStore::subscribers(std::span<const 
   return found;
 }
 
-Result<store::EndpointUrls> store::enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
-                                                     Deadline deadline) {
-  EndpointUrls urls;
+Result<store::EnabledEndpoints> store::enabled_endpoints(MysqlConnection& db,
+                                                         std::span<const ClaimWish> wishes,
+                                                         Deadline deadline) {
+  EnabledEndpoints enabled;
   Ids registered;
   for (const ClaimWish& wish : wishes) {
     if (is_registered(wish.endpoint)) registered.push_back(wish.endpoint);
   }
-  if (registered.empty()) return urls;
-  Sql sql("SELECT id, url FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
+  if (registered.empty()) return enabled;
+  Sql sql("SELECT id, url, ordered FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
   SLUICE_ASSIGN(const Rows rows, db.query(sql.list(registered), deadline));
-  for (const Row row : rows) urls.emplace(row.str(0), row.str(1));
-  return urls;
+  for (const Row row : rows) {
+    enabled.urls.emplace(row.str(0), row.str(1));
+    if (row.int64(2) != 0) enabled.ordered.insert(row.str(0));
+  }
+  return enabled;
 }
 
 Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,10 +25,15 @@ Result<std::string> now_text(MysqlConnection& db, Deadline deadline);
 // Whether what is slow or dead together is a registered endpoint, whose id that then is.
 bool is_registered(std::string_view endpoint);
 
-// The registered endpoints among the wishes that are enabled, and where each is now: an id, its URL.
+// Registered endpoints that are enabled, and where each is now: an id, its URL.
 using EndpointUrls = std::map<std::string, std::string, std::less<>>;
-Result<EndpointUrls> enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
-                                       Deadline deadline);
+struct EnabledEndpoints {
+  EndpointUrls urls;
+  std::set<std::string, std::less<>> ordered;  // Those that want each job's events in their order.
+};
+// Those among the wishes.
+Result<EnabledEndpoints> enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
+                                           Deadline deadline);
 
 // Fails what is due to registered endpoints that were seen to be disabled or gone, and still are; some
 // thousands at most. What somebody holds, or is to be tried later, is left alone until it is due.
@@ -37,6 +43,15 @@ Status pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, D
 // are disabled for it, which their tenant's other endpoints are then told.
 Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records, IdMaker& ids,
                        std::chrono::milliseconds disable_after, Deadline deadline);
+
+// Of due deliveries to ordered endpoints, whose rows the caller has locked: puts off those that must wait
+// because an earlier event of the same job is undecided or pending at the same endpoint, and tells which they
+// are.
+Result<std::set<std::string, std::less<>>> put_behind(MysqlConnection& db,
+                                                      std::span<const std::string_view> due,
+                                                      Deadline deadline);
+// Makes due what waits behind deliveries that are over by these records.
+Status let_next_go(MysqlConnection& db, std::span<const AttemptRecord* const> records, Deadline deadline);
 
 // Locks the rows of `claims` in the order of their ids and tells, in the order of `claims`, which of them are
 // still held as claimed.

@@ -12,7 +12,7 @@ namespace {
 constexpr const char* kSelect =
     "SELECT id, tenant_id, url, description, events, state, disabled_reason, " SLUICE_MICROS(
         "created_at") ", " SLUICE_MICROS("disabled_at") ", " SLUICE_MICROS("failing_since") ", "
-    "IF(secret_old_until > UTC_TIMESTAMP(6), " SLUICE_MICROS("secret_old_until") ", 0), signing, public_key FROM "
+    "IF(secret_old_until > UTC_TIMESTAMP(6), " SLUICE_MICROS("secret_old_until") ", 0), signing, public_key, ordered FROM "
     "webhook_endpoint ";
 
 WebhookEndpoint read(const Row& row) {
@@ -30,6 +30,7 @@ WebhookEndpoint read(const Row& row) {
   endpoint.old_secret_until_us = row.int64(10);
   endpoint.signing = webhook_signing_from(row.text(11)).value_or(WebhookSigning::kHmac);
   endpoint.public_key = row.str_or(12, "");
+  endpoint.ordered = row.int64(13) != 0;
   return endpoint;
 }
 
@@ -62,6 +63,19 @@ Result<std::optional<std::string>> public_key_of(const Secret& secret, WebhookSi
   return webhook_public_key(key);
 }
 
+// What was put off for the order is due. After the change and apart from it, since senders lock deliveries
+// before endpoints; what is missed so comes by itself, later.
+Status let_all_go(MysqlPool& pool, const WebhookEndpointId& id, Deadline deadline) {
+  Sql sql(
+      "UPDATE delivery SET behind = 0, attempt_due = UTC_TIMESTAMP(6) WHERE endpoint = ? AND attempt_due > "
+      "UTC_TIMESTAMP(6) AND behind = 1");
+  sql.bind(id.value);
+  const auto done =
+      pool.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
+  if (!done) return fail(done.error());
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> WebhookEndpointStore::seal(const WebhookEndpointId& id, const Secret& secret) {
@@ -84,11 +98,12 @@ Result<WebhookEndpoint> WebhookEndpointStore::create(const WebhookEndpoint& endp
     if (there.front().int64(0) >= kEndpointsMax) return false;
     Sql sql(
         "INSERT INTO webhook_endpoint (id, shard, tenant_id, url, description, events, state, "
-        "secret_sealed, signing, public_key, created_at) VALUES (?, ?, ?, ?, ?, ?, 'enabled', ?, ?, ?, "
+        "secret_sealed, signing, public_key, ordered, created_at) VALUES (?, ?, ?, ?, ?, ?, 'enabled', ?, ?, "
+        "?, ?, "
         "UTC_TIMESTAMP(6))");
     sql.bind(endpoint.id.value).bind(shard_of_tenant(endpoint.tenant)).bind(endpoint.tenant.value);
     sql.bind(endpoint.url).bind(endpoint.description).bind(endpoint.events).bind(SqlBytes{sealed});
-    sql.bind(webhook_signing_name(endpoint.signing)).bind(public_key);
+    sql.bind(webhook_signing_name(endpoint.signing)).bind(public_key).bind(endpoint.ordered ? 1 : 0);
     SLUICE_TRY(db.execute(sql, deadline));
     return true;
   });
@@ -123,9 +138,9 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
                                                      const EndpointChanges& changes, Deadline deadline) {
   const auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
     SLUICE_ASSIGN(const WebhookEndpoint now, lock(db, tenant, id, deadline));
-    Sql sql("UPDATE webhook_endpoint SET url = ?, description = ?, events = ?");
+    Sql sql("UPDATE webhook_endpoint SET url = ?, description = ?, events = ?, ordered = ?");
     sql.bind(changes.url.value_or(now.url)).bind(changes.description.value_or(now.description));
-    sql.bind(changes.events.value_or(now.events));
+    sql.bind(changes.events.value_or(now.events)).bind(changes.ordered.value_or(now.ordered) ? 1 : 0);
     // What it did elsewhere, or before somebody looked after it, is not held against it.
     const bool moved = changes.url && *changes.url != now.url;
     if (moved || changes.enabled.value_or(false)) sql.text(", failing_since = NULL");
@@ -135,9 +150,10 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
       sql.text(", state = 'disabled', disabled_reason = 'request', disabled_at = UTC_TIMESTAMP(6)");
     }
     SLUICE_TRY(db.execute(sql.text(" WHERE id = ?").bind(id.value), deadline));
-    return true;
+    return now.ordered && !changes.ordered.value_or(true);
   });
   if (!done) return fail(done.error());
+  if (*done) SLUICE_TRY(let_all_go(pool_, id, deadline));
   return get(tenant, id, deadline);
 }
 

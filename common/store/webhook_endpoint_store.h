@@ -28,6 +28,7 @@ struct WebhookEndpoint {
   std::string events;                              // Types parted by commas, or "*".
   WebhookSigning signing = WebhookSigning::kHmac;  // For good: it is chosen when the endpoint is made.
   std::string public_key;  // `whpk_…` of what signs now; empty: a shared secret does.
+  bool ordered = false;    // Of one job's events a later one waits until an earlier one is over.
   bool enabled = true;
   std::string disabled_reason;  // "request", "gone" (it said 410), "failing"; empty while enabled.
   // Microseconds since 1970; 0: not.
@@ -42,6 +43,7 @@ struct EndpointChanges {
   std::optional<std::string> url;
   std::optional<std::string> description;
   std::optional<std::string> events;
+  std::optional<bool> ordered;
   std::optional<bool> enabled;
 };
 
@@ -62,14 +64,14 @@ class WebhookEndpointStore final : public EndpointSecrets {
 
   bool can_seal() const { return sealer_.has_value(); }
   // kExhausted: the tenant has kEndpointsMax. kInvalid: `secret` is not of the endpoint's signing. `endpoint`
-  // has id, tenant, url, description, events and signing.
+  // has id, tenant, url, description, events, signing and ordered.
   Result<WebhookEndpoint> create(const WebhookEndpoint& endpoint, const Secret& secret, Deadline deadline);
   Result<WebhookEndpoint> get(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline);
   // Newest first, after `after` if it is not empty.
   Result<std::vector<WebhookEndpoint>> list(const TenantId& tenant, const WebhookEndpointId& after, int limit,
                                             Deadline deadline);
   // Enabling, or moving it to another URL, forgets that it failed. What waits for it, or is replayed, goes to
-  // the URL that it has when sent.
+  // the URL that it has when sent. What waited for the order goes on once that is not asked for any more.
   Result<WebhookEndpoint> update(const TenantId& tenant, const WebhookEndpointId& id,
                                  const EndpointChanges& changes, Deadline deadline);
   // What waits for it is not sent any more.

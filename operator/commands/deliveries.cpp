@@ -83,6 +83,7 @@ Status show_endpoint(Tool& tool, const std::string& id) {
   facts.add("events", events_text(endpoint));
   if (const std::string text = text_in(endpoint, "description"); !text.empty())
     facts.add("description", text);
+  facts.add("order", flag_in(endpoint, "ordered") ? "each job's events one after the other" : "none");
   facts.add("signing", text_in(endpoint, "signing"));
   if (const std::string key = text_in(endpoint, "public_key"); !key.empty()) facts.add("public key", key);
   facts.add("created", when_in(tool, endpoint, "created_at"));

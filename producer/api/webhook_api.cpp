@@ -39,6 +39,7 @@ json endpoint_json(const WebhookEndpoint& endpoint) {
           {"events", events_json(endpoint.events)},
           {"signing", webhook_signing_name(endpoint.signing)},
           {"public_key", text_or_null(endpoint.public_key)},
+          {"ordered", endpoint.ordered},
           {"status", endpoint.enabled ? "enabled" : "disabled"},
           {"disabled_reason", text_or_null(endpoint.disabled_reason)},
           {"created_at", seconds_or_null(endpoint.created_us)},
@@ -94,6 +95,7 @@ http::Response WebhookApi::create(const http::Request& request) {
   endpoint.url = *fields->changes.url;
   endpoint.description = fields->changes.description.value_or("");
   endpoint.events = fields->changes.events.value_or("*");
+  endpoint.ordered = fields->changes.ordered.value_or(false);
   endpoint.signing = fields->signing.value_or(WebhookSigning::kHmac);
   const Secret secret = fields->secret.empty() ? make_webhook_secret(endpoint.signing, parts_.rng)
                                                : Secret(std::move(fields->secret));

@@ -58,6 +58,14 @@ void read_events(const json& value, FieldErrors& errors, std::optional<std::stri
   events = joined;
 }
 
+void read_flag(const json& value, const std::string& field, FieldErrors& errors, std::optional<bool>& flag) {
+  if (value.is_boolean()) {
+    flag = value.get<bool>();
+  } else if (!value.is_null()) {
+    errors.add(field, "invalid_type", "must be true or false");
+  }
+}
+
 void read_description(const json& value, FieldErrors& errors, std::optional<std::string>& description) {
   const std::string* text = read_string(value, "description", errors);
   if (text == nullptr) return;
@@ -114,12 +122,10 @@ tl::expected<EndpointFields, SubmitRefusal> parse_endpoint(std::string_view body
           read_description(value, into, fields.changes.description);
         } else if (name == "events") {
           read_events(value, into, fields.changes.events);
+        } else if (name == "ordered") {
+          read_flag(value, name, into, fields.changes.ordered);
         } else if (name == "enabled" && !creating) {
-          if (value.is_boolean()) {
-            fields.changes.enabled = value.get<bool>();
-          } else if (!value.is_null()) {
-            into.add("enabled", "invalid_type", "must be true or false");
-          }
+          read_flag(value, name, into, fields.changes.enabled);
         } else if (name == "secret" && creating) {
           read_secret(value, into, fields.secret);
         } else if (name == "signing" && creating) {

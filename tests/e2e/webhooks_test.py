@@ -7,7 +7,7 @@ import time
 import unittest
 from urllib.parse import urlsplit
 
-from world import CLIENTS, NODE, Answer, Client, Delivery, Receiver, Stack, needs_clients, signature_ok
+from world import CLIENTS, FORM, NODE, Answer, Client, Delivery, Receiver, Stack, form, needs_clients, signature_ok
 
 OTHER_KEY = "another-tenants-key-0123456789abcdef"
 
@@ -150,6 +150,24 @@ class Webhooks(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
+    def test_an_ordered_endpoint_gets_the_earlier_revision_first(self) -> None:
+        ordered, free = self.register(ordered=True, events=["batch.completed"]), self.register("/any", events=["batch.completed"])
+        self.assertEqual((ordered["ordered"], free["ordered"]), (True, False))
+        self.receiver.plan[self.path] = [500, 500]
+        line = {"custom_id": "bad", "method": "POST", "url": "/v1/completions", "body": {"prompt": "x", "fault": "permanent"}}
+        file_id = self.call("POST", "/v1/files", form(json.dumps(line).encode(), {"purpose": "batch"}), headers=FORM).body["id"]
+        batch = self.call("POST", "/v1/batches", {"input_file_id": file_id, "endpoint": "/v1/completions"}).body
+        one = f"/v1/batches/{batch['id']}"
+        self.wait_until(lambda: self.call("GET", one).body["status"] == "completed", "the batch did not end")
+        self.call("POST", f"{one}/retry")
+        # Wherever the order does not count, the second is there while the first is still refused.
+        arrived = [json.loads(d.body) for d in self.receiver.wait_for(self.path, 4)]
+        self.assertEqual([event["sequence"] for event in arrived], [1, 1, 1, 2])
+        self.assertEqual({event["data"]["id"] for event in arrived}, {batch["id"]})
+        self.assertEqual([json.loads(d.body)["sequence"] for d in self.receiver.wait_for("/any", 2)], [1, 2])
+        changed = self.call("POST", f"/v1/webhook_endpoints/{ordered['id']}", {"ordered": False}).body
+        self.assertFalse(changed["ordered"])
+
     def test_a_test_event(self) -> None:
         made = self.register(events=["job.dead"])
         sent = self.call("POST", f"/v1/webhook_endpoints/{made['id']}/test", status=202).body
@@ -242,7 +260,7 @@ class Webhooks(unittest.TestCase):
                 ({"url": url, "events": ["job.exploded"]}, "events[0]", "invalid_value"),
                 ({"url": url, "secret": "whsec_c2hvcnQ="}, "secret", "invalid_value"),
                 ({"url": url, "secret": "plain"}, "secret", "invalid_value"),
-                ({"url": url, "signing": "rsa"}, "signing", "invalid_value"),
+                ({"url": url, "ordered": "yes"}, "ordered", "invalid_type"), ({"url": url, "signing": "rsa"}, "signing", "invalid_value"),
                 ({"url": url, "signing": "ed25519", "secret": "whsec_" + "QUJD" * 8}, "secret", "invalid_value"),
                 ({"url": url, "description": "x" * 501}, "description", "invalid_value"),
                 ({"url": url, "enabled": True}, "enabled", "unknown_field"), ({"url": url, "colour": 1}, "colour", "unknown_field")]:

@@ -19,6 +19,9 @@ using namespace std::chrono_literals;
 
 class RegisteredEndpoints : public ::sluice::testing::MysqlTest {
  protected:
+  using Kind = Verdict::Kind;
+  using Prepared = testing::Prepared;
+
   void prepare() override {
     under_test_ = testing::mysql_under_test();
     ids_ = std::make_unique<IdMaker>(database_->clock(), database_->rng());
@@ -67,9 +70,34 @@ class RegisteredEndpoints : public ::sluice::testing::MysqlTest {
     record.report.failure = failure;
     record.report.status = status;
     record.url = claimed[0].url;
+    record.ordered = claimed[0].ordered;
     const auto outcomes = store_->record(std::span(&record, 1), soon());
     ASSERT_TRUE(outcomes) << outcomes.error().message;
     ASSERT_EQ(outcomes->front(), RecordOutcome::kRecorded);
+  }
+  void want_order(const WebhookEndpointId& id) {
+    database_->execute("UPDATE webhook_endpoint SET ordered = 1 WHERE id = '" + id.value + "'");
+  }
+  // An undecided event of `job`, and the decision to send it to `id`.
+  Prepared event_of(const JobId& job, int generation, const WebhookEndpointId& id) {
+    Prepared prepared = testing::prepare(*ids_, "", "");
+    under_test_->put_event(prepared.event);
+    database_->execute("UPDATE event SET job_id = '" + job.value + "', generation = " +
+                       std::to_string(generation) + " WHERE id = '" + prepared.event.id.value + "'");
+    prepared.decision.deliveries = {{ids_->make<DeliveryId>(1), id, "https://a.example/", id.value}};
+    return prepared;
+  }
+  void decide(const Prepared& prepared) {
+    EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon()));
+  }
+  // The deliveries of one job's first two events, both due.
+  std::pair<DeliveryId, DeliveryId> two_of_a_job(const WebhookEndpointId& id) {
+    const JobId job = ids_->make<JobId>(1);
+    const Prepared first = event_of(job, 1, id);
+    const Prepared second = event_of(job, 2, id);
+    decide(second);  // Messages come in any order.
+    decide(first);
+    return {first.decision.deliveries[0].id, second.decision.deliveries[0].id};
   }
   std::string text(const std::string& column, const WebhookEndpointId& id) {
     const auto rows = database_->pool().query(
@@ -101,9 +129,6 @@ class RegisteredEndpoints : public ::sluice::testing::MysqlTest {
     database_->execute("UPDATE webhook_endpoint SET failing_since = UTC_TIMESTAMP(6) - INTERVAL " +
                        std::to_string(minutes) + " MINUTE WHERE id = '" + id.value + "'");
   }
-  using Kind = Verdict::Kind;
-  using Prepared = testing::Prepared;
-
   std::unique_ptr<testing::StoreUnderTest> under_test_;
   std::unique_ptr<IdMaker> ids_;
   std::unique_ptr<MysqlDeliveryStore> store_;
@@ -326,6 +351,79 @@ TEST_F(RegisteredEndpoints, ABacklogOfManyDisabledOnesIsFailedInPartsAndStopsNoC
     ASSERT_TRUE(store_->claim(wishes, 60s, soon()));
     EXPECT_EQ(failed(), left);
   }
+}
+
+TEST_F(RegisteredEndpoints, WithOrderALaterEventWaitsUntilTheEarlierOneIsOver) {
+  for (const Kind end : {Kind::kDelivered, Kind::kFailed}) {
+    const auto id = endpoint();
+    want_order(id);
+    const auto [first, second] = two_of_a_job(id);
+    const auto other = pending({id}).front();
+    auto claimed = claim(id);
+    ASSERT_EQ(claimed.size(), 2U);  // Another job's waits for nothing.
+    for (const ClaimedDelivery& one : claimed) EXPECT_TRUE(one.ref.id == first || one.ref.id == other);
+    under_test_->make_due(second, 0ms);  // Under way is not over.
+    EXPECT_TRUE(claim(id).empty());
+    EXPECT_GT(under_test_->look(second).due_in_ms, 0);
+    // Nor is one that waits for another attempt.
+    for (const ClaimedDelivery& one : claimed) {
+      AttemptRecord record{one.ref, id, {}, {Kind::kRetry, 1h}, one.url, one.ordered};
+      record.report.status = 500;
+      ASSERT_EQ(store_->record(std::span(&record, 1), soon())->front(), RecordOutcome::kRecorded);
+    }
+    under_test_->make_due(second, 0ms);
+    EXPECT_TRUE(claim(id).empty());
+    EXPECT_GT(under_test_->look(second).due_in_ms, 20 * 60'000);
+    under_test_->make_due(first, 0ms);
+    attempt(id, AttemptFailure::kNone, end == Kind::kDelivered ? 200 : 500, end);
+    claimed = claim(id);  // At once, however far it was put off.
+    ASSERT_EQ(claimed.size(), 1U);
+    EXPECT_EQ(claimed[0].ref.id, second);
+  }
+}
+
+TEST_F(RegisteredEndpoints, WithOrderAnEarlierEventThatIsUndecidedIsWaitedFor) {
+  const auto id = endpoint();
+  want_order(id);
+  const JobId job = ids_->make<JobId>(1);
+  const Prepared first = event_of(job, 1, id);
+  const Prepared second = event_of(job, 2, id);
+  const DeliveryId waits = second.decision.deliveries[0].id;
+  decide(second);
+  EXPECT_TRUE(claim(id).empty());
+  EXPECT_LE(under_test_->look(waits).due_in_ms, 5'000);
+  Prepared nobody = first;  // The endpoint did not choose it.
+  nobody.decision.deliveries.clear();
+  decide(nobody);
+  under_test_->make_due(waits, 0ms);
+  EXPECT_EQ(claim(id).size(), 1U);
+}
+
+TEST_F(RegisteredEndpoints, WithoutOrderAndAtAnotherEndpointNothingWaits) {
+  const auto any = endpoint();
+  const auto ordered = endpoint();
+  want_order(ordered);
+  two_of_a_job(any);
+  EXPECT_EQ(claim(any).size(), 2U);
+  // The first event is still on its way elsewhere.
+  const JobId job = ids_->make<JobId>(1);
+  decide(event_of(job, 1, any));
+  decide(event_of(job, 2, ordered));
+  EXPECT_EQ(claim(ordered).size(), 1U);
+}
+
+TEST_F(RegisteredEndpoints, HundredsThatWaitForTheirTurnHideNoOtherJob) {
+  const auto id = endpoint();
+  want_order(id);
+  for (int i = 0; i < 250; ++i) {
+    const auto [first, second] = two_of_a_job(id);
+    under_test_->make_due(first, -1h);
+  }
+  const auto other = pending({id}).front();
+  EXPECT_TRUE(claim(id, 16).empty());  // So many are looked at in one go.
+  const auto claimed = claim(id, 16);
+  ASSERT_EQ(claimed.size(), 1U);
+  EXPECT_EQ(claimed[0].ref.id, other);
 }
 
 TEST_F(RegisteredEndpoints, WhatCannotBeFailedNowStopsNoClaim) {

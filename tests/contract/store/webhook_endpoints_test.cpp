@@ -137,6 +137,28 @@ TEST_F(WebhookEndpoints, ChangeAsAskedAndOnlyThat) {
   EXPECT_EQ(changed->failing_since_us, 0);
 }
 
+TEST_F(WebhookEndpoints, WhatWaitsForTheOrderGoesOnOnceItIsNotAskedForAnyMore) {
+  WebhookEndpoint wanted = fresh();
+  wanted.ordered = true;
+  const auto made = store_->create(wanted, secret('a'), soon());
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_TRUE(made->ordered);
+  ASSERT_TRUE(store_->send_test(tenant_, wanted.id, soon()));
+  const auto retried = store_->send_test(tenant_, wanted.id, soon());
+  database_->execute("UPDATE delivery SET behind = 1, attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR");
+  database_->execute("UPDATE delivery SET behind = 0 WHERE id = '" + retried->value + "'");
+  const auto due = [&] {
+    return number("SELECT COUNT(*) FROM delivery WHERE attempt_due <= UTC_TIMESTAMP(6)");
+  };
+  EndpointChanges changes;
+  changes.description = "still in order";
+  EXPECT_TRUE(store_->update(tenant_, wanted.id, changes, soon())->ordered);
+  EXPECT_EQ(due(), 0);
+  changes.ordered = false;
+  EXPECT_FALSE(store_->update(tenant_, wanted.id, changes, soon())->ordered);
+  EXPECT_EQ(due(), 1);  // What waits for another attempt goes on waiting.
+}
+
 TEST_F(WebhookEndpoints, EnablingOrANewUrlForgetsTheFailingOfAnEnabledOne) {
   const WebhookEndpointId id = made();
   EndpointChanges described;

@@ -33,6 +33,8 @@ TEST(EndpointRequest, WhatIsGivenIsRead) {
   EXPECT_FALSE(none->changes.url.has_value());
   EXPECT_EQ(none->changes.enabled, false);
   EXPECT_EQ(none->changes.events, "*");
+  EXPECT_FALSE(none->changes.ordered.has_value());
+  EXPECT_EQ(parse_endpoint(R"({"ordered": true})", false)->changes.ordered, true);
   EXPECT_TRUE(parse_endpoint("", false));
 }
 
@@ -64,6 +66,7 @@ TEST(EndpointRequest, WhatIsWrongNamesItsFieldAndNeverRepeatsASecret) {
            {"{" + url + R"(, "enabled": true})", true, "enabled", "unknown_field"},
            {R"({"secret": ")" + kSecret + "\"}", false, "secret", "unknown_field"},
            {R"({"enabled": "yes"})", false, "enabled", "invalid_type"},
+           {"{" + url + R"(, "ordered": 1})", true, "ordered", "invalid_type"},
            {"[]", true, "", "invalid_type"},
            {"{", true, "", "invalid_json"}}) {
     const auto parsed = parse_endpoint(one.body, one.creating);

@@ -1,0 +1,2 @@
+ALTER TABLE webhook_endpoint
+  DROP COLUMN ordered;

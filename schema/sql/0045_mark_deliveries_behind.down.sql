@@ -1,0 +1,2 @@
+ALTER TABLE delivery
+  DROP COLUMN behind;
