@@ -41,6 +41,13 @@ inline bool is_success(const AttemptReport& report) {
          *report.status < 300;
 }
 
+// That a batch wants its lines' ends told together: so many, or those of so long.
+struct Together {
+  BatchId batch;
+  int lines_max = 1;
+  std::chrono::seconds wait{0};
+};
+
 // An event row, and where its job or batch wants to hear of it.
 struct EventRecord {
   EventId id;
@@ -49,8 +56,9 @@ struct EventRecord {
   std::int64_t generation = 1;  // Of a batch: its revision.
   std::string type;             // "job.succeeded" …
   std::int64_t created_us = 0;
-  bool decided = false;      // Somebody has committed who receives it.
-  std::string callback_url;  // Empty: nobody asked.
+  bool decided = false;              // Somebody has committed who receives it.
+  std::string callback_url;          // Empty: nobody asked.
+  std::optional<Together> together;  // It is the end of a line of such a batch.
 };
 
 // A registered endpoint that chose its tenant's events.

@@ -15,6 +15,10 @@ std::string endpoint_of(const std::string& url) {
   return parsed ? parsed->endpoint() : kInvalidEndpoint;
 }
 
+bool has_receiver(const Decision& decision) {
+  return !decision.deliveries.empty() || decision.waiting;
+}
+
 }  // namespace
 
 Result<std::vector<Decision>> Decider::find_receivers(std::span<const EventRecord> events,
@@ -29,7 +33,11 @@ Result<std::vector<Decision>> Decider::find_receivers(std::span<const EventRecor
     Decision& decision = decisions.emplace_back();
     decision.event_id = event.id;
     const int shard = shard_of_id(event.id.value).value_or(0);
-    if (!event.callback_url.empty()) {
+    if (event.together && !event.callback_url.empty()) {
+      const Together& all = *event.together;
+      decision.waiting = WaitingLine{all.batch, event.callback_url, endpoint_of(event.callback_url),
+                                     all.lines_max, all.wait};
+    } else if (!event.callback_url.empty()) {
       decision.deliveries.push_back(
           {ids_.make<DeliveryId>(shard), {}, event.callback_url, endpoint_of(event.callback_url)});
     }
@@ -46,7 +54,7 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
   SLUICE_ASSIGN(std::vector<Decision> decisions, find_receivers(events, deadline));
   std::vector<JobId> wanted;
   for (std::size_t i = 0; i < events.size(); ++i) {
-    if (!decisions[i].deliveries.empty() && !tells_id_alone(events[i])) wanted.push_back(events[i].job_id);
+    if (has_receiver(decisions[i]) && !tells_id_alone(events[i])) wanted.push_back(events[i].job_id);
   }
   std::unordered_map<JobId, Job> jobs;
   if (!wanted.empty()) {
@@ -58,7 +66,7 @@ Result<std::vector<Decision>> Decider::make_decisions(std::span<const EventRecor
   }
   for (std::size_t i = 0; i < events.size(); ++i) {
     const EventRecord& event = events[i];
-    if (decisions[i].deliveries.empty()) continue;
+    if (!has_receiver(decisions[i])) continue;
     if (tells_id_alone(event)) {
       decisions[i].body = id_event_payload(event);
       continue;
@@ -98,7 +106,9 @@ Result<DecideCounts> Decider::decide(std::vector<EventId> ids, Deadline deadline
     } else if (outcomes[i] == DecideOutcome::kAlreadyDecided) {
       ++counts.duplicates;
     } else {
-      ++(decisions[i].deliveries.empty() ? counts.no_receiver : counts.deliveries);
+      ++(!decisions[i].deliveries.empty() ? counts.deliveries
+         : decisions[i].waiting           ? counts.waiting
+                                          : counts.no_receiver);
     }
   }
   return counts;

@@ -18,6 +18,7 @@ namespace sluice::callback {
 
 struct DecideCounts {
   int deliveries = 0;
+  int waiting = 0;  // To be told together with others, and to nobody else.
   int no_receiver = 0;
   int duplicates = 0;  // Decided before.
   int unknown = 0;     // No such event.

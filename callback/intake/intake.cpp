@@ -102,6 +102,7 @@ Status Intake::settle(std::span<const Delivery> messages) {
 
 void Intake::count(const DecideCounts& counts) {
   metrics_.events.with({"delivery"}).add(counts.deliveries);
+  metrics_.events.with({"waiting"}).add(counts.waiting);
   metrics_.events.with({"no_receiver"}).add(counts.no_receiver);
   metrics_.events.with({"duplicate"}).add(counts.duplicates);
   metrics_.events.with({"unknown"}).add(counts.unknown);

@@ -1,5 +1,6 @@
 #include "callback/main/service.h"
 
+#include "callback/batches/line_grouper.h"
 #include "callback/intake/decider.h"
 #include "callback/metrics/callback_metrics.h"
 #include "callback/signature/key_cache.h"
@@ -61,6 +62,10 @@ class RealService final : public Service {
             config_.rabbitmq, consumer_config(config_.intake.prefetch),
             [this](Delivery&& message) { intake_.offer(std::move(message)); }, clock, rng, log_),
         batch_closer_(batches_, closing_, files_, config_.batches, clock, log_, metrics_.batches),
+        line_groups_(pool_, ids_),
+        line_grouper_(
+            line_groups_, [this] { courier_.wake(); }, LineGrouperConfig{}, clock, log_,
+            metrics_.batches.line_groups),
         backlog_("webhook-backlog", clock, [this] { return look_at_backlog(); }),
         http_(config_.http, router(), registry_, clock, rng) {}
 
@@ -73,6 +78,7 @@ class RealService final : public Service {
     intake_.start();
     consumer_.start();
     batch_closer_.start();
+    line_grouper_.start();
     backlog_.start();
     log_.info("started", {{"http_port", http_.port()}, {"version", SLUICE_VERSION}});
     return {};
@@ -85,6 +91,7 @@ class RealService final : public Service {
     stopped_ = true;
     log_.info("stopping", {{"under_way", gate_.under_way()}});
     batch_closer_.stop();
+    line_grouper_.stop();
     intake_.stop();
     consumer_.stop();  // After the intake: it sends the acks of what was decided.
     courier_.stop_claiming();
@@ -149,6 +156,8 @@ class RealService final : public Service {
   Intake intake_;
   Consumer consumer_;
   BatchCloser batch_closer_;
+  LineGroups line_groups_;
+  LineGrouper line_grouper_;
   Loop backlog_;
   http::Server http_;
   bool stopped_ = false;

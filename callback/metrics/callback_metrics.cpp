@@ -20,7 +20,7 @@ CallbackMetrics make_callback_metrics(metrics::Registry& registry) {
   CallbackMetrics m;
   m.intake.events =
       family(registry, "sluice_callback_events_total", "Event messages, by what was decided", "outcome",
-             {"delivery", "no_receiver", "duplicate", "unknown", "malformed", "refused"});
+             {"delivery", "waiting", "no_receiver", "duplicate", "unknown", "malformed", "refused"});
   m.intake.batch_events = registry.histogram("sluice_callback_batch_events",
                                              "Event messages decided together", metrics::power_buckets(10));
   m.intake.decide_seconds =
@@ -62,6 +62,8 @@ CallbackMetrics make_callback_metrics(metrics::Registry& registry) {
                             {"completed", "expired", "cancelled", "failed"});
   m.batches.lines = family(registry, "sluice_callback_batch_lines_total", "Lines in the files of batches",
                            "file", {"output", "error"});
+  m.batches.line_groups = registry.counter("sluice_callback_line_groups_total",
+                                           "Deliveries made of several ends of a batch's lines");
   m.batches.close_seconds = registry.histogram("sluice_callback_batch_close_seconds",
                                                "Time of making the files of one batch", seconds);
   m.batches.errors = registry.counter("sluice_callback_batch_close_errors_total",

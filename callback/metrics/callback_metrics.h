@@ -8,7 +8,8 @@
 namespace sluice::callback {
 
 struct IntakeMetrics {
-  metrics::CounterFamily events;  // outcome: delivery, no_receiver, duplicate, unknown, malformed, refused
+  metrics::CounterFamily
+      events;  // outcome: delivery, waiting, no_receiver, duplicate, unknown, malformed, refused
   metrics::Histogram batch_events;
   metrics::Histogram decide_seconds;
   metrics::Counter errors;
@@ -35,6 +36,7 @@ struct BacklogMetrics {
 struct BatchMetrics {
   metrics::CounterFamily closed;  // status: completed, expired, cancelled, failed
   metrics::CounterFamily lines;   // file: output, error
+  metrics::Counter line_groups;
   metrics::Histogram close_seconds;
   metrics::Counter errors;
 };

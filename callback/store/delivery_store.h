@@ -31,11 +31,21 @@ struct NewDelivery {
   std::string endpoint;
 };
 
+// The end of a batch's line that is told together with others, by the batch's own deliveries.
+struct WaitingLine {
+  BatchId batch;
+  std::string url;
+  std::string endpoint;
+  int lines_max = 1;
+  std::chrono::seconds wait{0};  // Longest; once all lines have ended, none.
+};
+
 // Who receives an event, and what they are sent.
 struct Decision {
   EventId event_id;
   std::vector<NewDelivery> deliveries;  // Of different endpoints.
   std::string body;                     // Counts only if somebody receives it.
+  std::optional<WaitingLine> waiting;   // Beside the deliveries: told to its URL with others.
 };
 
 enum class DecideOutcome {
@@ -85,7 +95,8 @@ class DeliveryStore {
   virtual Result<std::vector<Subscriber>> subscribers(std::span<const TenantId> tenants,
                                                       Deadline deadline) = 0;
   // All decisions in one transaction: the deliveries, due now, with their payload, and the mark that the
-  // event is decided. An endpoint that was disabled meanwhile gets none. One answer for each, in order. An
+  // event is decided. What waits to be told together is kept; of a batch whose own end is decided it is told
+  // first. An endpoint that was disabled meanwhile gets none. One answer for each, in order. An
   // event may be named once only.
   virtual Result<std::vector<DecideOutcome>> decide(std::span<const Decision> decisions,
                                                     Deadline deadline) = 0;

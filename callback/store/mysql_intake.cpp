@@ -1,10 +1,12 @@
 // The intake's side of the MySQL store: events and decisions.
 #include <algorithm>
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "callback/store/mysql_delivery_store.h"
+#include "callback/store/mysql_rows.h"
 
 namespace sluice::callback {
 
@@ -118,8 +120,10 @@ Result<std::vector<EventRecord>> MysqlDeliveryStore::find_events(std::span<const
   Sql sql(
       "SELECT e.id, e.job_id, e.tenant_id, e.generation, e.type, "
       "CAST(UNIX_TIMESTAMP(e.created_at) * 1000000 AS SIGNED), e.publish_due IS NULL, "
-      "COALESCE(j.callback_url, f.callback_url) FROM event e LEFT JOIN job j ON j.id = e.job_id "
-      "LEFT JOIN file_batch f ON f.id = e.job_id WHERE e.id IN ");
+      "COALESCE(j.callback_url, f.callback_url), g.id, g.callback_lines, "
+      "g.callback_seconds FROM event e LEFT JOIN job j ON j.id = e.job_id "
+      "LEFT JOIN file_batch f ON f.id = e.job_id "
+      "LEFT JOIN file_batch g ON g.id = j.batch_id AND g.callback_lines IS NOT NULL WHERE e.id IN ");
   SLUICE_ASSIGN(const Rows rows, pool_.query(sql.list(values), deadline));
   events.reserve(rows.size());
   for (const Row row : rows) {
@@ -132,6 +136,10 @@ Result<std::vector<EventRecord>> MysqlDeliveryStore::find_events(std::span<const
     event.created_us = row.int64(5);
     event.decided = row.int64(6) != 0;
     event.callback_url = row.str_or(7, "");
+    if (!row.is_null(8)) {
+      event.together =
+          Together{BatchId{row.str(8)}, static_cast<int>(row.int64(9)), std::chrono::seconds(row.int64(10))};
+    }
     events.push_back(std::move(event));
   }
   return events;
@@ -159,6 +167,16 @@ Result<std::vector<DecideOutcome>> MysqlDeliveryStore::decide(std::span<const De
       }
     }
     if (fresh.empty()) return outcomes;
+    std::map<std::string_view, std::string_view> tenants;
+    for (const Decision* decision : fresh) {
+      tenants[decision->event_id.value] = events.at(decision->event_id.value).tenant;
+    }
+    SLUICE_TRY(store::keep_waiting_lines(db, fresh, tenants, deadline));
+    for (const Decision* decision : fresh) {
+      const std::string& ended = events.at(decision->event_id.value).job_id;
+      if (!is_well_formed_id(ended, BatchIdTag::kPrefix)) continue;
+      SLUICE_TRY(store::tell_waiting_lines(db, ids_, ended, deadline));
+    }
     SLUICE_TRY(insert_deliveries(db, fresh, events, deadline));
     Sql sql("UPDATE event SET publish_due = NULL WHERE id IN ");
     SLUICE_TRY(db.execute(sql.list(ids), deadline));

@@ -53,6 +53,21 @@ Result<std::set<std::string, std::less<>>> put_behind(MysqlConnection& db,
 // Makes due what waits behind deliveries that are over by these records.
 Status let_next_go(MysqlConnection& db, std::span<const AttemptRecord* const> records, Deadline deadline);
 
+// What is told together: ends of lines of one batch, to one URL.
+struct GroupKey {
+  std::string batch_id;
+  std::string url_key;
+};
+// Makes one delivery of what waits, if it is due, or of whatever waits. Answers of how many ends; 0: it is
+// not due.
+Result<int> group_lines(MysqlConnection& db, IdMaker& ids, const GroupKey& key, bool whatever_waits,
+                        std::size_t bytes_max, Deadline deadline);
+// Writes down the ends that wait. `tenants`: of each event.
+Status keep_waiting_lines(MysqlConnection& db, std::span<const Decision* const> decisions,
+                          const std::map<std::string_view, std::string_view>& tenants, Deadline deadline);
+// Has whatever waits of a batch told: now, as far as that is little, and the rest soon.
+Status tell_waiting_lines(MysqlConnection& db, IdMaker& ids, std::string_view batch_id, Deadline deadline);
+
 // Locks the rows of `claims` in the order of their ids and tells, in the order of `claims`, which of them are
 // still held as claimed.
 Result<std::vector<bool>> lock_claims(MysqlConnection& db, std::span<const DeliveryRef* const> claims,

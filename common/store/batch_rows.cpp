@@ -41,7 +41,8 @@ const char* const kSelectFileBatch =
     SLUICE_MICROS("f.created_at") ", " SLUICE_MICROS("f.in_progress_at") ", " SLUICE_MICROS(
         "f.expires_at") ", " SLUICE_MICROS("f.finalizing_at") ", " SLUICE_MICROS("f.completed_at") ", "  // 27-31
     SLUICE_MICROS("f.failed_at") ", " SLUICE_MICROS("f.expired_at") ", " SLUICE_MICROS(
-        "f.cancelling_at") ", " SLUICE_MICROS("f.cancelled_at") ", f.next_line, f.moved_to "  // 32-37
+        "f.cancelling_at") ", " SLUICE_MICROS("f.cancelled_at") ", f.next_line, f.moved_to, "  // 32-37
+    "f.callback_lines, f.callback_seconds "  // 38-39
     "FROM file_batch f JOIN batch b ON b.id = f.id ";
 
 namespace {
@@ -82,6 +83,8 @@ FileBatch read_file_batch(const Row& row) {
   asked.window_s = row.int64(5);
   asked.priority = static_cast<Priority>(row.int64(6));
   asked.callback_url = row.str_or(7, "");
+  asked.callback_lines = static_cast<int>(row.int64_or_null(38).value_or(0));
+  asked.callback_seconds = static_cast<int>(row.int64_or_null(39).value_or(0));
   asked.metadata_json = row.str_or(8, "");
   asked.output_expires_s = row.int64_or_null(9);
   const auto status = batch_status_from(row.text(10));

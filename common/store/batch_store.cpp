@@ -29,6 +29,10 @@ Result<Locked> lock(MysqlConnection& db, const TenantId& tenant, const BatchId& 
   return Locked{*batch_status_from(row.text(0)), row.int64(1), row.int64(2) != 0, row.int64(3)};
 }
 
+std::optional<std::int64_t> null_if_zero(int number) {
+  return number == 0 ? std::nullopt : std::optional<std::int64_t>(number);
+}
+
 // Holds the row until the commit, so that whoever removes or sweeps the file sees the batch. One that isn't
 // there any more is found out when the lines are checked.
 Status hold_input(MysqlConnection& db, const NewFileBatch& asked, Deadline deadline) {
@@ -54,12 +58,15 @@ Result<FileBatch> BatchStore::create(const NewFileBatch& asked, const std::optio
     const int shard = shard_of_id(asked.id.value).value_or(0);
     Sql insert(
         "INSERT INTO file_batch (id, shard, tenant_id, endpoint, input_file_id, completion_window, window_s, "
-        "priority, callback_url, metadata, output_expires_s, status, created_at, expires_at, work_due) "
+        "priority, callback_url, callback_lines, callback_seconds, metadata, output_expires_s, status, "
+        "created_at, "
+        "expires_at, work_due) "
         "VALUES "
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, ? + INTERVAL ? SECOND, ?)");
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating', ?, ? + INTERVAL ? SECOND, ?)");
     insert.bind(asked.id.value).bind(shard).bind(asked.tenant.value).bind(asked.endpoint);
     insert.bind(asked.input_file_id.value).bind(asked.window).bind(asked.window_s);
     insert.bind(static_cast<int>(asked.priority)).bind(store::null_if_empty(asked.callback_url));
+    insert.bind(null_if_zero(asked.callback_lines)).bind(null_if_zero(asked.callback_seconds));
     insert.bind(store::null_if_empty(asked.metadata_json)).bind(asked.output_expires_s).bind(now.text);
     insert.bind(now.text).bind(asked.window_s).bind(now.text);
     SLUICE_TRY(db.execute(insert, deadline));

@@ -57,7 +57,11 @@ struct NewFileBatch {
   std::string window;  // "24h", as it was asked for.
   std::int64_t window_s = 0;
   Priority priority = Priority::kLow;
-  std::string callback_url;   // Empty = none.
+  std::string callback_url;  // Empty = none.
+  // Ends of lines are told together: so many, or those of so many seconds. 0: each line that asked, by
+  // itself.
+  int callback_lines = 0;
+  int callback_seconds = 0;
   std::string metadata_json;  // An object, or empty.
   std::optional<std::int64_t> output_expires_s;
 };

@@ -67,6 +67,9 @@ json batch_to_json(const FileBatch& batch, std::size_t errors_max) {
           {"metadata", metadata_of(asked.metadata_json)},
           {"priority", priority_name(asked.priority)},
           {"callback_url", text_or_null(asked.callback_url)},
+          {"callback_every", asked.callback_lines == 0 ? json()
+                                                       : json{{"lines", asked.callback_lines},
+                                                              {"seconds", asked.callback_seconds}}},
           {"paused", batch.paused},
           {"revision", batch.revision}};
 }

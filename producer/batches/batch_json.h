@@ -1,4 +1,5 @@
-// Batches as OpenAI's clients know them, with what we add: `priority`, `callback_url`, `paused`, `revision`.
+// Batches as OpenAI's clients know them, with what we add: `priority`, `callback_url`,
+// `callback_every`, `paused`, `revision`.
 //
 // Pure functions.
 #pragma once

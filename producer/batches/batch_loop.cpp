@@ -250,6 +250,10 @@ NewLine BatchLoop::make_line(const FileBatch& batch, std::int64_t line_no, std::
     fresh.job.model = parts_.models.default_model().name();
     fresh.request_json = "{}";
   }
+  // Where lines are told of together, all are: those that name no URL of their own at the batch's.
+  if (batch.asked.callback_lines > 0 && fresh.job.callback_url.empty()) {
+    fresh.job.callback_url = batch.asked.callback_url;
+  }
   fresh.job.batch_id = batch.asked.id;
   fresh.job.priority = batch.asked.priority;
   fresh.job.surface = batch_surface(batch.asked.endpoint).value_or(Surface::kJob);

@@ -18,6 +18,8 @@ using nlohmann::json;
 
 constexpr std::int64_t kOutputExpiresMinS = 3'600;
 constexpr std::int64_t kOutputExpiresMaxS = 2'592'000;
+constexpr std::int64_t kCallbackLinesMax = 1'000;
+constexpr std::int64_t kCallbackSecondsMax = 3'600;
 
 void read_file(const json& value, FieldErrors& errors, FileId& file) {
   const std::string* text = read_string(value, "input_file_id", errors);
@@ -81,6 +83,33 @@ void read_callback(const json& value, FieldErrors& errors, std::string& url) {
   }
 }
 
+void read_callback_every(const json& value, FieldErrors& errors, NewFileBatch& batch) {
+  constexpr const char* kField = "callback_every";
+  if (value.is_null()) return;
+  if (!value.is_object()) {
+    errors.add(kField, "invalid_type", "must be an object with lines and seconds");
+    return;
+  }
+  for (const auto& [name, member] : value.items()) {
+    const std::string field = std::string(kField) + "." + field_name(name);
+    if (name == "lines") {
+      read_integer(member, field, 1, kCallbackLinesMax, errors,
+                   [&batch](std::int64_t n) { batch.callback_lines = static_cast<int>(n); });
+    } else if (name == "seconds") {
+      read_integer(member, field, 1, kCallbackSecondsMax, errors,
+                   [&batch](std::int64_t n) { batch.callback_seconds = static_cast<int>(n); });
+    } else {
+      errors.add(field, "unknown_field", "is not a field here");
+    }
+  }
+  for (const char* needed : {"lines", "seconds"}) {
+    const auto given = value.find(needed);
+    if (given == value.end() || given->is_null()) {
+      errors.add(std::string(kField) + "." + needed, "missing_field", "is required");
+    }
+  }
+}
+
 bool read_number(std::string_view text, std::int64_t min, std::int64_t max, std::int64_t& number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc() && end == text.data() + text.size() && number >= min && number <= max;
@@ -134,6 +163,8 @@ tl::expected<BatchRequest, SubmitRefusal> parse_batch_request(std::string_view b
           read_output_expiry(value, into, batch);
         } else if (name == "callback_url") {
           read_callback(value, into, batch.callback_url);
+        } else if (name == "callback_every") {
+          read_callback_every(value, into, batch);
         } else if (name == "priority") {
           read_priority(value, into, batch.priority);
         } else if (name == "validate_only") {
@@ -148,10 +179,16 @@ tl::expected<BatchRequest, SubmitRefusal> parse_batch_request(std::string_view b
         return true;
       });
   if (!read) return tl::unexpected(read.error());
+  const auto is_given = [&given](const char* name) {
+    return given.find("," + std::string(name) + ",") != std::string::npos;
+  };
   for (const char* needed : {"input_file_id", "endpoint"}) {
-    if (given.find("," + std::string(needed) + ",") == std::string::npos) {
+    if (!is_given(needed)) {
       errors.add(needed, "missing_field", "is required");
     }
+  }
+  if (is_given("callback_every") && !is_given("callback_url")) {
+    errors.add("callback_url", "missing_field", "is required with callback_every");
   }
   if (!errors.empty()) return refuse_fields(std::move(errors));
   return request;

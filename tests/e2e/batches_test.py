@@ -311,6 +311,77 @@ class Batches(unittest.TestCase):
         events = {d.webhook_id for d in self.receiver.wait_for("/killed")}
         self.assertEqual(len(events), 1)
 
+    def told_of(self, path: str, batch: dict, jobs: set[str]) -> list[dict]:
+        """The distinct events `batch.lines` at `path`, once they tell of all of these jobs."""
+        until = time.monotonic() + 60
+        while True:
+            arrived = [d for d in self.receiver.wait_for(path) if json.loads(d.body)["type"] == "batch.lines"]
+            groups = {d.webhook_id: json.loads(d.body) for d in arrived}
+            told = {one["data"]["id"] for group in groups.values() for one in group["data"]["events"]}
+            if told >= jobs:
+                break
+            self.assertLess(time.monotonic(), until, f"{len(jobs - told)} lines were not told of")
+            time.sleep(0.1)
+        self.assertEqual(told, jobs)
+        self.assertTrue(all(d.signature_ok for d in arrived))
+        for delivery in arrived:    # The same at each attempt.
+            self.assertEqual(json.loads(delivery.body), groups[delivery.webhook_id])
+        for name, group in groups.items():
+            self.assertEqual((group["id"], group["data"]["batch_id"]), (name, batch["id"]))
+        return list(groups.values())
+
+    def jobs_of(self, batch: dict) -> set[str]:
+        return {row[0] for row in self.stack.sql(f"SELECT id FROM job WHERE batch_id = '{batch['id']}'")}
+
+    def test_lines_are_told_of_many_at_a_time(self) -> None:
+        own = self.receiver.url("/together-own")
+        lines = [line(f"{i}", **({"fault": "permanent"} if i == 3 else {})) for i in range(25)] + [line("own", callback_url=own)]
+        self.receiver.plan["/together"] = [500]
+        batch = self.create(lines, callback_url=self.receiver.url("/together"), callback_every={"lines": 10, "seconds": 3600})
+        self.assertEqual(batch["callback_every"], {"lines": 10, "seconds": 3600})
+        done = self.wait(batch)
+        self.assertEqual(done["status"], "completed")
+        self.check(done, lines)
+        elsewhere = self.stack.sql("SELECT l.job_id FROM batch_line l "
+                                   f"WHERE l.batch_id = '{batch['id']}' AND l.custom_id = 'own'")[0][0]
+        # What is left over waits for no hour.
+        groups = self.told_of("/together", batch, self.jobs_of(batch) - {elsewhere})
+        events = [one for group in groups for one in group["data"]["events"]]
+        self.assertEqual(len({one["id"] for one in events}), 25)
+        self.assertEqual(len(events), 25)
+        self.assertTrue(all(1 <= len(group["data"]["events"]) <= 10 for group in groups))
+        self.assertIn(10, [len(group["data"]["events"]) for group in groups])
+        self.assertEqual([one["type"] for one in events].count("job.failed"), 1)
+        self.assertTrue(all(one["data"]["result"]["text"] for one in events if one["type"] == "job.succeeded"))
+        self.told_of("/together-own", batch, {elsewhere})
+        self.assertEqual(json.loads(self.receiver.wait_for("/together", type_="batch.completed")[0].body)["data"], {"id": batch["id"]})
+        self.assertEqual(self.stack.sql("SELECT COUNT(*) FROM line_event"), [["0"]])
+        self.assertEqual(self.stack.sql(f"SELECT COUNT(*) FROM delivery WHERE job_id = '{batch['id']}'"), [[str(len(groups) + 2)]])
+
+    def test_lines_that_are_slow_are_told_of_in_time(self) -> None:
+        lines = [line("quick"), line("slow", fault="slow", fault_ms=60_000)]
+        batch = self.create(lines, callback_url=self.receiver.url("/timely"), callback_every={"lines": 1000, "seconds": 1})
+        self.receiver.wait_for("/timely", seconds=30)
+        self.assertEqual(self.get(batch)["status"], "in_progress")
+        self.call("POST", f"/v1/batches/{batch['id']}/cancel")
+        self.wait(batch)
+        types = {one["type"] for group in self.told_of("/timely", batch, self.jobs_of(batch)) for one in group["data"]["events"]}
+        self.assertEqual(types, {"job.succeeded", "job.cancelled"})
+
+    def test_kills_lose_no_line_of_those_told_together(self) -> None:
+        lines = [line(f"request-{i}") for i in range(1_000)]
+        batch = self.create(lines, callback_url=self.receiver.url("/survives"), callback_every={"lines": 20, "seconds": 2})
+        for completed in (100, 300, 500, 700):
+            self.wait(batch, lambda b, wanted=completed: b["request_counts"]["completed"] >= wanted)
+            killed = self.stack.pid("callback")
+            self.stack.kill("callback")
+            self.wait(batch, lambda _, gone=killed: self.stack.pid("callback") not in (None, gone))
+        done = self.wait(batch)
+        self.assertEqual(done["status"], "completed")
+        groups = self.told_of("/survives", batch, self.jobs_of(batch))
+        # Each end became part of one group, however often that was sent.
+        self.assertEqual(sum(len(group["data"]["events"]) for group in groups), 1_000)
+
     def test_an_operators_redrive_makes_a_further_revision(self) -> None:
         lines = [line("good"), line("dead", fault="transient", fault_attempts=99)]
         done = self.wait(self.create(lines))

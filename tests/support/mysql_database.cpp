@@ -70,6 +70,7 @@ void MysqlDatabase::clear_jobs() {
                             "webhook_endpoint",
                             "file_batch",
                             "batch_line",
+                            "line_event",
                             "file",
                             "file_chunk",
                             "idempotency_key",

@@ -3,7 +3,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "common/store/batch_store.h"
 #include "common/store/batch_work.h"
@@ -17,8 +19,9 @@ const TenantId kTenant{"acme"};
 
 class ClosingBatches : public CallbackWorld {
  protected:
-  // A batch of three lines that have ended, the second of them badly.
-  BatchId ended_batch(const std::string& callback_url) {
+  // A batch of three lines that have ended, the second of them badly; they are told so many together, or not
+  // at all.
+  BatchId ended_batch(const std::string& callback_url, int callback_lines = 0) {
     MysqlPool& pool = database_->pool();
     const int shard = shard_of_tenant(kTenant);
     NewFileBatch asked;
@@ -29,6 +32,8 @@ class ClosingBatches : public CallbackWorld {
     asked.window = "1h";
     asked.window_s = 3'600;
     asked.callback_url = callback_url;
+    asked.callback_lines = callback_lines;
+    asked.callback_seconds = callback_lines == 0 ? 0 : 3'600;
     EXPECT_TRUE(BatchStore(pool).create(asked, std::nullopt, soon()));
     BatchWork work(pool, *ids_, JobRules{});
     EXPECT_TRUE(work.accept(asked.id, 3, soon()));
@@ -42,6 +47,7 @@ class ClosingBatches : public CallbackWorld {
       line.job.job.batch_id = asked.id;
       line.job.job.model = "m";
       line.job.job.surface = Surface::kChat;
+      if (callback_lines > 0) line.job.job.callback_url = callback_url;
       line.job.request_json = R"({"prompt":"x"})";
     }
     const auto batch = BatchStore(pool).get(kTenant, asked.id, soon());
@@ -103,6 +109,45 @@ INSTANTIATE_TEST_SUITE_P(Callback, ClosingCrash,
                          ::testing::Values("callback.after_batch_claim", "callback.in_batch_files",
                                            "callback.before_batch_close", "store.batch_close_before_commit",
                                            "callback.after_batch_close"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
+
+class TellingCrash : public ClosingBatches, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(TellingCrash, EachLineIsInOneGroup) {
+  Receiver receiver;
+  const BatchId id = ended_batch(receiver.url(), 2);
+  service_ = make_service({{"SLUICE_FAILPOINT", GetParam()}});
+  publish();
+  ASSERT_EQ(service_->wait_end(), 128 + SIGKILL);
+  start({{"SLUICE_BATCH_HOLD", "1s"}});
+  std::map<std::string, nlohmann::json> groups;  // By the event's id.
+  const auto lines = [&] {
+    std::multiset<std::string> told;
+    for (const auto& request : receiver.requests()) {
+      EXPECT_TRUE(signed_well(request));
+      auto event = nlohmann::json::parse(request.body);
+      if (event["type"] == "batch.lines") groups[request.headers.at("webhook-id")] = std::move(event);
+    }
+    for (const auto& [name, event] : groups) {
+      EXPECT_EQ(event["data"]["batch_id"], id.value);
+      EXPECT_LE(event["data"]["events"].size(), 2u);
+      for (const auto& one : event["data"]["events"]) told.insert(one["data"]["id"].get<std::string>());
+    }
+    return told;
+  };
+  ASSERT_TRUE(eventually([&] { return lines().size() >= 3; }));
+  const auto told = lines();
+  EXPECT_EQ(told.size(), 3u);
+  EXPECT_EQ(std::set<std::string>(told.begin(), told.end()).size(), 3u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Callback, TellingCrash,
+                         ::testing::Values("callback.before_decide", "callback.after_decide",
+                                           "callback.lines_before_commit"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '.', '_');

@@ -71,6 +71,41 @@ TEST_F(Deciding, AJobWithoutACallbackHasNoReceiver) {
   EXPECT_EQ(decider_.decide({event}, soon())->duplicates, 1);
 }
 
+TEST_F(Deciding, ALineThatIsToldTogetherWaitsWithItsBody) {
+  const std::string id = "we_0192c0de-0000-7000-8000-000000000001";
+  const auto line = [&] {
+    const EventId event = ended_job("https://Example.com/hook");
+    auto record = store_.find_events(std::span(&event, 1), soon())->front();
+    record.together = Together{ids_.make<BatchId>(1), 10, 30s};
+    store_.put_event(record);
+    return record;
+  };
+  const EventRecord alone = line();
+  auto counts = decider_.decide({alone.id}, soon());
+  ASSERT_TRUE(counts);
+  EXPECT_EQ(counts->waiting, 1);
+  EXPECT_EQ(counts->deliveries + counts->no_receiver, 0);
+  EXPECT_TRUE(store_.deliveries().empty());
+  ASSERT_EQ(store_.waiting_lines().size(), 1u);
+  const Decision waits = store_.waiting_lines().front();
+  EXPECT_EQ(waits.waiting->batch, alone.together->batch);
+  EXPECT_EQ(waits.waiting->url, "https://Example.com/hook");
+  EXPECT_EQ(waits.waiting->endpoint, "https://example.com:443");
+  EXPECT_EQ(waits.waiting->lines_max, 10);
+  EXPECT_EQ(waits.waiting->wait, 30s);
+  const auto body = nlohmann::json::parse(waits.body);
+  EXPECT_EQ(body["id"], alone.id.value);
+  EXPECT_EQ(body["data"]["id"], alone.job_id.value);
+  EXPECT_EQ(decider_.decide({alone.id}, soon())->duplicates, 1);
+  // An endpoint that chose it is told of each by itself.
+  store_.put_subscriber({{id}, {"t"}, "https://a.example/x", "*"});
+  counts = decider_.decide({line().id}, soon());
+  EXPECT_EQ(counts->deliveries, 1);
+  ASSERT_EQ(store_.deliveries().size(), 1u);
+  EXPECT_EQ(store_.deliveries().front().what.endpoint_id.value, id);
+  EXPECT_EQ(store_.waiting_lines().size(), 2u);
+}
+
 TEST_F(Deciding, EveryEndpointThatChoseTheEventGetsItBesideTheCallback) {
   const std::string id = "we_0192c0de-0000-7000-8000-00000000000";
   store_.put_subscriber({{id + "1"}, {"t"}, "https://a.example/x", "*"});

@@ -18,6 +18,11 @@ std::vector<MemoryDeliveryStore::Delivery> MemoryDeliveryStore::deliveries() con
   return all;
 }
 
+std::vector<Decision> MemoryDeliveryStore::waiting_lines() const {
+  MutexLock lock(mutex_);
+  return waiting_lines_;
+}
+
 void MemoryDeliveryStore::make_due(const DeliveryId& id, milliseconds ago) {
   MutexLock lock(mutex_);
   deliveries_.at(id.value).due = clock_.wall_now() - ago;
@@ -71,6 +76,7 @@ Result<std::vector<DecideOutcome>> MemoryDeliveryStore::decide(std::span<const D
     }
     event->second.decided = true;
     outcomes.push_back(DecideOutcome::kDecided);
+    if (decision.waiting) waiting_lines_.push_back(decision);
     const bool has_one = std::any_of(deliveries_.begin(), deliveries_.end(), [&](const auto& entry) {
       return entry.second.what.event_id == decision.event_id;
     });

@@ -29,6 +29,9 @@ class MemoryDeliveryStore final : public DeliveryStore {
   // What a test prepares and looks at.
   void put_event(EventRecord event) EXCLUDES(mutex_);
   std::vector<Delivery> deliveries() const EXCLUDES(mutex_);
+  // Decided ends of lines that wait to be told together. (What makes deliveries of them, only the real store
+  // has.)
+  std::vector<Decision> waiting_lines() const EXCLUDES(mutex_);
   void make_due(const DeliveryId& id, std::chrono::milliseconds ago = {}) EXCLUDES(mutex_);
   // An enabled endpoint. (What disabling does, only the real store does.)
   void put_subscriber(Subscriber subscriber) EXCLUDES(mutex_);
@@ -58,6 +61,7 @@ class MemoryDeliveryStore final : public DeliveryStore {
   std::map<std::string, EventRecord> events_ GUARDED_BY(mutex_);
   std::vector<Subscriber> subscribers_ GUARDED_BY(mutex_);
   std::map<std::string, Delivery> deliveries_ GUARDED_BY(mutex_);  // By id.
+  std::vector<Decision> waiting_lines_ GUARDED_BY(mutex_);
   std::optional<Error> failure_ GUARDED_BY(mutex_);
   std::int64_t claims_ GUARDED_BY(mutex_) = 0;
 };

@@ -145,7 +145,8 @@ TEST(BatchRequest, TakesOpenAisMembersAndOurs) {
   const auto parsed = parse_batch_request(
       R"({"input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "90m",
           "metadata": {"a": "b"}, "output_expires_after": {"anchor": "created_at", "seconds": 3600},
-          "callback_url": "https://example.com/", "priority": "normal", "validate_only": true})");
+          "callback_url": "https://example.com/", "callback_every": {"lines": 1000, "seconds": 1},
+          "priority": "normal", "validate_only": true})");
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
   EXPECT_TRUE(parsed->validate_only);
   EXPECT_EQ(parsed->batch.window, "90m");
@@ -153,10 +154,13 @@ TEST(BatchRequest, TakesOpenAisMembersAndOurs) {
   EXPECT_EQ(parsed->batch.output_expires_s, 3'600);
   EXPECT_EQ(parsed->batch.priority, Priority::kNormal);
   EXPECT_EQ(parsed->batch.metadata_json, R"({"a":"b"})");
+  EXPECT_EQ(parsed->batch.callback_lines, 1'000);
+  EXPECT_EQ(parsed->batch.callback_seconds, 1);
   const auto least = parse_batch_request(R"({"input_file_id": "file-1", "endpoint": "/v1/completions"})");
   ASSERT_TRUE(least.has_value());
   EXPECT_EQ(least->batch.window_s, 24 * 3'600);
   EXPECT_EQ(least->batch.priority, Priority::kLow);
+  EXPECT_EQ(least->batch.callback_lines + least->batch.callback_seconds, 0);
 }
 
 TEST(InputLine, IsNoTurnAndHasNoClientThatWaits) {
@@ -184,6 +188,17 @@ TEST(BatchRequest, NamesTheFieldAtFault) {
   EXPECT_EQ(param_of({{"output_expires_after", {{"anchor", "created_at"}, {"seconds", 3599}}}}),
             "output_expires_after.seconds");
   EXPECT_EQ(param_of({{"validate_only", 1}}), "validate_only");
+  const auto every = [&param_of](json value) {
+    return param_of({{"callback_url", "https://example.com/"}, {"callback_every", std::move(value)}});
+  };
+  EXPECT_EQ(every({{"lines", 1}, {"seconds", 3'600}}), "good");
+  EXPECT_EQ(every({{"lines", 0}, {"seconds", 1}}), "callback_every.lines");
+  EXPECT_EQ(every({{"lines", 1'001}, {"seconds", 1}}), "callback_every.lines");
+  EXPECT_EQ(every({{"lines", 1}, {"seconds", 3'601}}), "callback_every.seconds");
+  EXPECT_EQ(every({{"lines", 1}}), "callback_every.seconds");
+  EXPECT_EQ(every({{"lines", 1}, {"seconds", 1}, {"bytes", 1}}), "callback_every.bytes");
+  EXPECT_EQ(every(7), "callback_every");
+  EXPECT_EQ(param_of({{"callback_every", {{"lines", 1}, {"seconds", 1}}}}), "callback_url");
   EXPECT_EQ(param_of({{"window", "24h"}}), "window");
 }
 
