@@ -48,17 +48,20 @@ struct Known {
 };
 
 // One entry for each key, sorted: two transactions that want the same ones wait, and don't deadlock. Those
-// that are there already are locked by it as well, so that none of their jobs ends until this commits.
-Status claim_keys(MysqlConnection& db, const std::map<Key, NewJob*>& first, Deadline deadline) {
+// that are there already are locked by it as well, so that none of their jobs ends until this commits. True:
+// none was there.
+Result<bool> claim_keys(MysqlConnection& db, const std::map<Key, NewJob*>& first, Deadline deadline) {
+  std::uint64_t counted = 0;  // 1 for a new row, 2 for one that was there and changed.
   for (auto at = first.begin(); at != first.end();) {
     Sql insert("INSERT INTO answer (tenant_id, key_hash, job_id, keep_s) VALUES ");
     for (std::size_t rows = 0; rows < kRowsInStatement && at != first.end(); ++rows, ++at) {
       insert.row(at->first.first, at->first.second, at->second->job.id.value, at->second->answer_keep_s);
     }
-    auto done = db.execute(insert.text(" ON DUPLICATE KEY UPDATE job_id = job_id"), deadline);
-    if (!done) return fail(done.error());
+    insert.text(" ON DUPLICATE KEY UPDATE asked = asked + 1");
+    SLUICE_ASSIGN(const std::uint64_t changed, db.execute(insert, deadline));
+    counted += changed;
   }
-  return {};
+  return counted == first.size();
 }
 
 Result<std::map<Key, Known>> read_known(MysqlConnection& db, const DbNow& now, const std::set<Key>& keys,
@@ -128,8 +131,13 @@ Status join_answers(MysqlConnection& db, const DbNow& now, std::span<Submission>
       return a->job.priority < b->job.priority;
     });
   }
-  SLUICE_TRY(claim_keys(db, first, deadline));
-  SLUICE_ASSIGN(const auto known, read_known(db, now, keys, deadline));
+  SLUICE_ASSIGN(const bool all_new, claim_keys(db, first, deadline));
+  std::map<Key, Known> known;
+  if (all_new) {
+    for (const auto& [key, head] : first) known[key].job = head->job.id;
+  } else {
+    SLUICE_ASSIGN(known, read_known(db, now, keys, deadline));
+  }
   std::set<std::string> done;
   for (const auto& [key, one] : known) {
     if (one.state == JobState::kSucceeded && one.fresh) done.insert(one.job.value);

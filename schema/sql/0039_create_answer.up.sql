@@ -5,6 +5,8 @@ CREATE TABLE answer (
   -- Of model, revision and request: SHA-256 in hex.
   key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   job_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+  -- Requests for it, since its first. That it grows also tells apart, in one statement, keys that are new from those that are there.
+  asked INT UNSIGNED NOT NULL DEFAULT 1,
   -- How long its result is given to others, from its end.
   keep_s INT UNSIGNED NOT NULL,
   -- Until when. NULL: the job is still at it.
