@@ -6,16 +6,19 @@ It shares no code with the product and trusts none of its counters. By hand, on 
   tests/chaos/checker.py RUN_FOLDER
 
 Columns (each must be zero):
-  lost          accepted, and not in the record with a final state
-  doubled       accepted once and recorded more often, ended twice in one generation, told of under two ids or with two bodies
-  miscounted    a batch whose counters are not those of its jobs
-  wrong         another answer, state or event than the job should have; a bad signature
+  lost          accepted, and not in the record with a final state; a line that is in neither file of its batch
+  doubled       accepted once and recorded more often, ended twice in one generation, told of under two ids or with two bodies;
+                a line that stands twice in its batch's files
+  miscounted    a batch whose counters are not those of its jobs, or of its files
+  wrong         another answer, state or event than the job should have, or the wrong file or an unknown line; a bad signature
   undelivered   asked for a webhook and never got one that it accepted, or a delivery or event that is still open
-  out_of_order  a client saw a job leave its final state, an attempt or a sequence went back, an end stands before its start
+  out_of_order  a client saw a job or batch leave its final state, an attempt or a sequence went back, an end stands before its
+                start; an output file that doesn't begin as what was read of it, or as that of the revision before
   rerun         the engine computed a start that had been computed, or one that no lost or failed start explains; or its record
                 is empty although jobs succeeded, so that there is nothing to count
   unexplained   a start whose worker was lost although nothing was done to it
 """
+import hashlib
 import json
 import re
 import sys
@@ -31,12 +34,13 @@ COLUMNS = ("lost", "doubled", "miscounted", "wrong", "undelivered", "out_of_orde
 ENDS = {"plain": {"succeeded"}, "slow": {"succeeded"}, "transient": {"succeeded"}, "duplicate": {"succeeded"},
         "crash": {"succeeded"}, "permanent": {"failed"}, "hopeless": {"dead"}, "poison": {"dead"},
         "cancelled": {"cancelled", "succeeded"}, "expiring": {"expired", "succeeded"}}
+FINAL_BATCH = ("completed", "failed", "expired", "cancelled")
 
 
 @dataclass
 class Evidence:
     """What is held against each other. Times are Unix seconds."""
-    client: list[dict] = field(default_factory=list)     # The journal of load.Load.
+    client: list[dict] = field(default_factory=list)     # The journals of load.Load and files.FileLoad.
     receiver: list[dict] = field(default_factory=list)   # The journal of receiver.Receiver.
     faults: list[dict] = field(default_factory=list)     # {t, until, fault, target, pid}
     engine: list[str] = field(default_factory=list)      # "job/generation/attempt" for each start that was computed.
@@ -45,6 +49,9 @@ class Evidence:
     events: list[dict] = field(default_factory=list)
     deliveries: list[dict] = field(default_factory=list)
     attempts: list[dict] = field(default_factory=list)   # Starts that did not end their job.
+    file_batches: list[dict] = field(default_factory=list)
+    lines: list[dict] = field(default_factory=list)      # Of those: {job_id, batch, custom_id, seq}.
+    files: dict[str, bytes] = field(default_factory=dict)   # What the client fetched of them, by id.
 
 
 class Report:
@@ -76,6 +83,21 @@ class Checker:
         self.asked = {line["sending"]: line for line in evidence.client if line["op"] == "asked"}
         self.accepted = {line["sending"]: line for line in evidence.client if line["op"] == "accepted"}
         self.refused = {line["sending"]: line for line in evidence.client if line["op"] == "refused"}
+        self.of_file = {batch["id"]: batch for batch in evidence.file_batches}
+        # What events tell of, by id: how often it ended, what its last event is called, whether anybody is told.
+        self.told = {job["id"]: (job["generation"], "job." + job["state"], job["callback"]) for job in evidence.jobs}
+        self.told |= {batch["id"]: (batch["revision"], "batch." + batch["status"], batch["callback"]) for batch in evidence.file_batches}
+        self.unwanted = {line["id"] for line in evidence.client if line["op"] == "batch_cancel"}
+        self.rows_of: dict[str, list[dict]] = defaultdict(list)     # Lines of each batch of a file.
+        for row in evidence.lines:
+            self.rows_of[row["batch"]].append(row)
+        # Pairs of files that were seen of each revision, and what the batch said of itself last.
+        self.files_of: dict[str, dict[int, set]] = defaultdict(lambda: defaultdict(set))
+        self.counts_of: dict[str, dict] = {}
+        for line in evidence.client:
+            if line["op"] == "files":
+                self.files_of[line["id"]][line["revision"]].add((line["output"], line["error"]))
+                self.counts_of[line["id"]] = line["counts"]
         self.lost_starts: dict[str, list[dict]] = defaultdict(list)
         for attempt in evidence.attempts:
             self.lost_starts[attempt["job_id"]].append(attempt)
@@ -85,6 +107,8 @@ class Checker:
         self._check_record()
         self._check_answers()
         self._check_batches()
+        self._check_file_batches()
+        self._check_reads()
         self._check_events()
         self._check_deliveries()
         self._check_order()
@@ -114,18 +138,24 @@ class Checker:
             if asked is None:
                 self.report.add("doubled", f"{len(rows[sending])} jobs of {sending!r}, which nobody sent")
                 continue
+            if asked.get("file"):
+                continue    # Its lines are looked at by themselves.
             wanted, there = len(asked["jobs"]), len(rows[sending])
             if there != wanted:     # All or nothing, also for who got no answer.
                 self.report.add("lost" if there < wanted else "doubled", f"{sending}: {there} of {wanted} jobs are there")
-            refusal = self.refused.get(sending)
-            if refusal and refusal["status"] is not None and refusal["code"] != "outcome_unknown":
-                self.report.add("doubled", f"{sending} was refused ({refusal['code']}) and is there all the same")
+            self._check_refused(sending)
         for refusal in self.refused.values():
             if refusal["status"] is not None and refusal["status"] not in (429, 503):
                 self.report.add("wrong", f"{refusal['sending']} was refused with {refusal['status']} {refusal['code']}")
         for line in self.evidence.client:
             if line["op"] == "odd":
                 self.report.add("wrong", f"{line['id']}: a client got {line['status']}")
+
+    def _check_refused(self, sending: str) -> None:
+        """For what is there."""
+        refusal = self.refused.get(sending)
+        if refusal and refusal["status"] is not None and refusal["code"] != "outcome_unknown":
+            self.report.add("doubled", f"{sending} was refused ({refusal['code']}) and is there all the same")
 
     def _check_record(self) -> None:
         for job in self.evidence.jobs:
@@ -140,7 +170,9 @@ class Checker:
             if asked is None or job["state"] not in FINAL:
                 continue
             one = asked["jobs"][job["line"]]
-            allowed = ENDS[one["kind"]]
+            allowed = ENDS[one["kind"]] | ({"cancelled"} if job["batch"] in self.unwanted else set())
+            if asked.get("short"):
+                allowed = allowed | {"expired"}
             if job["state"] not in allowed and not self._excused(job, one):
                 self.report.add("wrong", f"{job['id']} ({one['kind']}) is {job['state']}: {job['error']}")
             if job["state"] == "succeeded" and job["text"] != one["prompt"]:
@@ -171,6 +203,157 @@ class Checker:
         for batch_id in of_batch.keys() - {batch["id"] for batch in self.evidence.batches}:
             self.report.add("miscounted", f"{batch_id} has jobs and is not there")
 
+    # --- batches that came as files
+
+    def _check_file_batches(self) -> None:
+        made: dict[str, list[dict]] = defaultdict(list)
+        for batch in self.evidence.file_batches:
+            made[batch["sending"]].append(batch)
+        for line in self.evidence.client:
+            if line["op"] == "accepted_file" and line["batch"] not in self.of_file:
+                self.report.add("lost", f"{line['batch']} ({line['sending']}) was accepted and is not in the record")
+        for sending, batches in made.items():
+            asked = self.asked.get(sending)
+            if asked is None:
+                self.report.add("doubled", f"{batches[0]['id']} of {sending!r}, which nobody sent")
+                continue
+            if len(batches) > 1:
+                self.report.add("doubled", f"{sending} became {len(batches)} batches")
+            self._check_refused(sending)
+            for batch in batches:
+                self._check_file_batch(batch, asked)
+
+    def _check_file_batch(self, batch: dict, asked: dict) -> None:
+        batch_id, status = batch["id"], batch["status"]
+        if status not in FINAL_BATCH or batch["open"]:
+            self.report.add("lost", f"{batch_id} is still {status}, {batch['open']} open")
+            return
+        if status == "failed" or (status == "cancelled" and batch_id not in self.unwanted) or (
+                status == "expired" and not asked["short"]):
+            self.report.add("wrong", f"{batch_id} is {status}")
+        wanted = {f"{asked['sending']}/{n}": n for n in range(len(asked["jobs"]))}
+        if status == "cancelled" and batch["lines"] == 0:
+            wanted = {}     # Cancelled before its file was looked at.
+        self._check_lines(batch_id, "the record", (row["custom_id"] for row in self.rows_of[batch_id]), wanted)
+        for row in self.rows_of[batch_id]:
+            job = self.jobs.get(row["job_id"])
+            if job is None:
+                self.report.add("lost", f"{row['custom_id']}: {row['job_id']} is not in the record")
+            elif (job["batch"], job["sending"], job["line"]) != (batch_id, asked["sending"], wanted.get(row["custom_id"])):
+                self.report.add("wrong", f"{row['custom_id']}: {row['job_id']} is another line's")
+        self._check_revisions(batch)
+        before = b""
+        for revision in sorted(self.files_of[batch_id]):
+            several = self.files_of[batch_id][revision]
+            if len(several) > 1:
+                self.report.add("doubled", f"{batch_id} has {len(several)} pairs of files in revision {revision}")
+            output, error = sorted(several, key=str)[0]
+            good, bad = self._parsed(output, batch_id), self._parsed(error, batch_id)
+            self._check_lines(batch_id, f"the files of revision {revision}", (line["custom_id"] for line in good + bad), wanted)
+            self._check_good(good, asked, wanted)
+            after = self.evidence.files.get(output, b"")
+            if not after.startswith(before):
+                self.report.add("out_of_order", f"{batch_id}: the output of revision {revision} begins differently than the one before")
+            before = after
+            if revision == batch["revision"]:
+                if (output, error) != (batch["output"], batch["error"]):
+                    self.report.add("wrong", f"{batch_id}: a client saw other files than the record has")
+                self._check_last(batch_id, good, bad, wanted)
+
+    def _check_revisions(self, batch: dict) -> None:
+        batch_id = batch["id"]
+        retries = [line for line in self.evidence.client if line["op"] == "batch_retry" and line["id"] == batch_id]
+        begun = sum(1 for line in retries if line["status"] == 200)
+        perhaps = sum(1 for line in retries if line["status"] is None or line["code"] == "outcome_unknown")
+        further = batch["revision"] - 1
+        if further < begun:
+            self.report.add("lost", f"{batch_id} was retried {begun} times, and is in revision {batch['revision']}")
+        if further > begun + perhaps:
+            self.report.add("doubled", f"{batch_id} was retried at most {begun + perhaps} times, and is in revision "
+                                       f"{batch['revision']}")
+        if batch["revision"] not in self.files_of[batch_id]:
+            self.report.add("lost", f"{batch_id}: nobody saw the files of its last revision, {batch['revision']}")
+
+    def _check_lines(self, batch_id: str, where: str, custom_ids, wanted: dict[str, int]) -> None:
+        counted = Counter(custom_ids)
+        for custom_id, times in counted.items():
+            if custom_id not in wanted:
+                self.report.add("wrong", f"{batch_id}: {where} has a line {custom_id!r}, which nobody sent")
+            elif times > 1:
+                self.report.add("doubled", f"{custom_id} stands {times} times in {where}")
+        for custom_id in wanted.keys() - counted.keys():
+            self.report.add("lost", f"{custom_id} is not in {where}")
+
+    def _parsed(self, file_id: str | None, batch_id: str) -> list[dict]:
+        if file_id is None:
+            return []
+        text = self.evidence.files.get(file_id, b"")
+        if not text.endswith(b"\n"):
+            self.report.add("wrong", f"{batch_id}: {file_id} is empty, or ends in the midst of a line")
+        try:
+            return [json.loads(line) for line in text.splitlines()]
+        except ValueError as error:
+            self.report.add("wrong", f"{batch_id}: {file_id} has a line that isn't JSON: {error}")
+            return []
+
+    def _check_good(self, good: list[dict], asked: dict, wanted: dict[str, int]) -> None:
+        """Lines of an output file: what stands in one once stays as it is."""
+        for line in good:
+            response = line["response"] or {}
+            job = self.jobs.get(response.get("request_id"))
+            n = wanted.get(line["custom_id"])
+            if job is None or (job["sending"], job["line"]) != (asked["sending"], n):
+                self.report.add("wrong", f"{line['custom_id']} is answered by {response.get('request_id')}, which isn't its job")
+            elif job["state"] != "succeeded" or line["error"] is not None or response["status_code"] != 200:
+                self.report.add("wrong", f"{line['custom_id']} stands in an output file, and is {job['state']}")
+            elif response["body"]["choices"][0]["message"]["content"] != asked["jobs"][n]["prompt"]:
+                self.report.add("wrong", f"{line['custom_id']}: another answer in the file")
+
+    def _check_last(self, batch_id: str, good: list[dict], bad: list[dict], wanted: dict[str, int]) -> None:
+        """The files of the last revision against what the jobs are, and what the batch says of itself."""
+        rows = {row["custom_id"]: row for row in self.rows_of[batch_id]}
+        for line in bad:
+            row = rows.get(line["custom_id"])
+            job = self.jobs.get(row["job_id"]) if row else None
+            if job is None:
+                continue    # Told of above.
+            response = line["response"]
+            unanswered = job["state"] in ("cancelled", "expired")
+            if job["state"] == "succeeded":
+                self.report.add("wrong", f"{line['custom_id']} stands in the error file, and succeeded")
+            elif unanswered != (response is None) or unanswered != bool((line["error"] or {}).get("code")):
+                self.report.add("wrong", f"{line['custom_id']} is {job['state']}, and the file says {line['error']}")
+            elif response is not None and (response["request_id"] != job["id"] or response["status_code"] < 400):
+                self.report.add("wrong", f"{line['custom_id']} is {job['state']}, and the file says {response['status_code']}")
+        for kind, lines in (("output", good), ("error", bad)):
+            ends = [rows[line["custom_id"]]["seq"] or 0 for line in lines if line["custom_id"] in rows]
+            if ends != sorted(ends) or 0 in ends:
+                self.report.add("out_of_order", f"{batch_id}: the lines of its {kind} file are not in the order of their ends")
+        counts = self.counts_of[batch_id]
+        if counts != {"total": len(wanted), "completed": len(good), "failed": len(bad)}:
+            self.report.add("miscounted", f"{batch_id}: {counts}, and its files have {len(good)} and {len(bad)} of {len(wanted)} lines")
+
+    def _check_reads(self) -> None:
+        """What was read while a batch ran, and what is read of it afterwards."""
+        for line in self.evidence.client:
+            if line["op"] != "read" or line["id"] not in self.of_file:
+                continue
+            batch = self.of_file[line["id"]]
+            # The output files of all revisions begin alike; of errors only the last is looked at.
+            name = batch["output" if line["kind"] == "output" else "error"]
+            text = self.evidence.files.get(name, b"")
+            end = line["at"] + line["bytes"]
+            if hashlib.sha256(text[line["at"]:end]).hexdigest() != line["sha256"]:
+                self.report.add("out_of_order", f"{batch['id']}: bytes {line['at']} to {end} that a client read of its {line['kind']} "
+                                                "are not those of the file")
+            if line["whole"] and line["complete"] and end != len(text):
+                self.report.add("lost", f"{batch['id']}: its {line['kind']} was all read after {end} of {len(text)} bytes")
+        complete = {(line["id"], line["kind"]) for line in self.evidence.client if line["op"] == "read" and line["whole"] and line["complete"]}
+        for batch_id in self.of_file:
+            for kind in ("output", "errors"):
+                if (batch_id, kind) not in complete:
+                    self.report.add("lost", f"{batch_id}: nobody was told that its {kind} is complete")
+
     # --- ends and deliveries
 
     def _check_events(self) -> None:
@@ -179,14 +362,22 @@ class Checker:
             if times > 1:
                 self.report.add("doubled", f"{job_id} ended {times} times in generation {generation}")
         for job in self.evidence.jobs:
-            if job["state"] in FINAL and (job["id"], job["generation"]) not in ends:
+            silent = job["batch"] in self.of_file and not job["callback"]   # Its batch tells of it.
+            if job["state"] in FINAL and not silent and (job["id"], job["generation"]) not in ends:
                 self.report.add("undelivered", f"{job['id']} ended without an event")
+            if silent and (job["id"], job["generation"]) in ends:
+                self.report.add("doubled", f"{job['id']} has an event beside its batch's")
+        for batch in self.evidence.file_batches:
+            for revision in range(1, batch["revision"] + (batch["status"] in FINAL_BATCH)):
+                if (batch["id"], revision) not in ends:
+                    self.report.add("undelivered", f"{batch['id']} ended without an event in revision {revision}")
         for event in self.evidence.events:
-            job = self.jobs.get(event["job_id"])
-            if job is None:
+            if event["job_id"] not in self.told:
                 self.report.add("wrong", f"{event['id']} is of a job that is not there")
-            elif event["generation"] == job["generation"] and event["type"] != "job." + job["state"]:
-                self.report.add("wrong", f"{event['id']}: {event['type']}, but {job['id']} is {job['state']}")
+                continue
+            last, type_, _callback = self.told[event["job_id"]]
+            if event["generation"] > last or (event["generation"] == last and event["type"] != type_):
+                self.report.add("wrong", f"{event['id']}: {event['type']} #{event['generation']}, but {event['job_id']} is {type_} #{last}")
             if not event["decided"]:
                 self.report.add("undelivered", f"{event['id']}: nobody decided who receives it")
 
@@ -202,25 +393,25 @@ class Checker:
                 taken.add(end)
             if not receipt["signature_ok"]:
                 self.report.add("wrong", f"{receipt['webhook_id']}: its signature")
-            if receipt["webhook_id"] != receipt["event"] or receipt["type"] != "job." + receipt["status"]:
+            told = receipt["type"].startswith("batch.") if receipt["status"] is None else receipt["type"] == "job." + receipt["status"]
+            if receipt["webhook_id"] != receipt["event"] or not told:
                 self.report.add("wrong", f"{receipt['webhook_id']}: {receipt['event']} {receipt['type']} {receipt['status']}")
         for (job_id, sequence), several in ids.items():
             if len(several) > 1:
                 self.report.add("doubled", f"{job_id} #{sequence} came under {len(several)} ids")
-            job = self.jobs.get(job_id)
-            if job is None or not job["callback"]:
+            if job_id not in self.told or not self.told[job_id][2]:
                 self.report.add("doubled", f"{job_id} was told of, but nobody asked")
         for webhook_id, several in bodies.items():
             if len(several) > 1:
                 self.report.add("doubled", f"{webhook_id} came with {len(several)} bodies")
         for event in self.evidence.events:
-            job = self.jobs.get(event["job_id"])
-            if job and job["callback"] and (event["job_id"], event["generation"]) not in taken:
+            wanted = event["job_id"] in self.told and self.told[event["job_id"]][2]
+            if wanted and (event["job_id"], event["generation"]) not in taken:
                 self.report.add("undelivered", f"{event['id']} ({event['type']}) never arrived")
         for delivery in self.evidence.deliveries:
             if delivery["state"] != "delivered":
                 self.report.add("undelivered", f"{delivery['id']} is {delivery['state']}: {delivery['error']}")
-        told = {(e["job_id"], e["generation"]): e["type"] for e in self.evidence.events if e["job_id"] in self.jobs}
+        told = {(e["job_id"], e["generation"]): e["type"] for e in self.evidence.events if e["job_id"] in self.told}
         for receipt in self.evidence.receiver:
             if told.get((receipt["job"], receipt["sequence"])) not in (None, receipt["type"]):
                 self.report.add("wrong", f"{receipt['webhook_id']} told {receipt['type']}")
@@ -241,12 +432,34 @@ class Checker:
                 self.report.add("out_of_order", f"{job_id} was {last['status']} and is {job['state']} in the record")
             if job and last["status"] == "succeeded" and last["text"] != job["text"]:
                 self.report.add("wrong", f"{job_id}: a client saw another answer")
+        self._check_order_of_batches()
         first: dict[tuple, float] = {}
         for receipt in self.evidence.receiver:
             first.setdefault((receipt["job"], receipt["sequence"]), receipt["t"])
         for (job_id, sequence), when in first.items():
             if when > first.get((job_id, sequence + 1), when):
                 self.report.add("out_of_order", f"{job_id}: #{sequence + 1} came before #{sequence}")
+
+    def _check_order_of_batches(self) -> None:
+        seen: dict[str, dict] = {}
+        for line in self.evidence.client:
+            if line["op"] != "batch_seen":
+                continue
+            before = seen.get(line["id"])
+            seen[line["id"]] = line
+            if before is None:
+                continue
+            if before["status"] in FINAL_BATCH and before["revision"] == line["revision"] and before["status"] != line["status"]:
+                self.report.add("out_of_order", f"{line['id']} was {before['status']}, then {line['status']}")
+            if line["revision"] < before["revision"]:
+                self.report.add("out_of_order", f"{line['id']}: revision {line['revision']} after {before['revision']}")
+            if line["counts"]["completed"] < before["counts"]["completed"]:
+                self.report.add("out_of_order", f"{line['id']}: {line['counts']} after {before['counts']}")
+        for batch_id, line in seen.items():
+            batch = self.of_file.get(batch_id)
+            if batch and (line["status"], line["revision"]) != (batch["status"], batch["revision"]) and line["status"] in FINAL_BATCH:
+                if line["revision"] >= batch["revision"]:
+                    self.report.add("out_of_order", f"{batch_id} was {line['status']} and is {batch['status']} in the record")
 
     # --- the engine's own count
 
@@ -296,12 +509,20 @@ class Checker:
         computed = Counter(start.rsplit("/", 2)[0] for start in self.evidence.engine)
         self.report.facts = {
             "jobs": len(self.evidence.jobs),
-            "accepted": sum(len(line["ids"]) for line in self.accepted.values()),
+            "accepted": sum(len(line["ids"]) for line in self.accepted.values()) + sum(
+                len(self.asked[line["sending"]]["jobs"]) for line in self.evidence.client if line["op"] == "accepted_file"),
             "answers that never came": sum(1 for line in self.refused.values() if line["status"] is None),
             "refusals": sum(1 for line in self.refused.values() if line["status"] is not None),
             **{f"jobs {state}": states[state] for state in FINAL},
             "batches": len(self.evidence.batches),
-            "webhooks wanted": sum(1 for job in self.evidence.jobs if job["callback"]),
+            "batches of files": len(self.evidence.file_batches),
+            **{f"batches of files {status}": n for status, n in sorted(Counter(b["status"] for b in self.evidence.file_batches).items())},
+            "lines of files": len(self.evidence.lines),
+            "revisions after a retry": sum(batch["revision"] - 1 for batch in self.evidence.file_batches),
+            "files of batches fetched": len(self.evidence.files),
+            "reads of a running batch's output": sum(1 for line in self.evidence.client if line["op"] == "read" and line["bytes"]
+                                                     and not line["whole"] and not line["complete"]),
+            "webhooks wanted": sum(1 for _ends, _type, callback in self.told.values() if callback),
             "POSTs received": len(self.evidence.receiver),
             "POSTs of an event that had been taken": self._repeated_posts(),
             "starts computed": len(self.evidence.engine),
@@ -336,7 +557,8 @@ def load(folder: Path) -> Evidence:
     def lines(name: str) -> list[dict]:
         return read_journal(folder / name) if (folder / name).exists() else []
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    return Evidence(client=lines("client.jsonl"), receiver=lines("receiver.jsonl"), faults=lines("faults.jsonl"),
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("files/*"))}
+    return Evidence(files=files, client=lines("client.jsonl"), receiver=lines("receiver.jsonl"), faults=lines("faults.jsonl"),
                     engine=engine_starts(sorted(folder.glob("logs/worker*.log*"))), **record)
 
 

@@ -1,5 +1,7 @@
 """The checker finds what it is there to find: a sound record passes, and each way of being wrong shows in its column."""
 import copy
+import hashlib
+import json
 import unittest
 from collections.abc import Callable
 
@@ -97,18 +99,155 @@ WRONGS: dict[str, tuple[Callable[[Evidence], object], set[str]]] = {
 }
 
 
+def answered(n: int, ok: bool = True) -> bytes:
+    """A line of a file of a batch, whose request had a response."""
+    body = {"choices": [{"message": {"content": f"f line {n}"}}]} if ok else {"error": {"message": "no"}}
+    return json.dumps({"id": f"batch_req_{n}", "custom_id": f"f/{n}", "error": None, "response": {
+        "status_code": 200 if ok else 400, "request_id": f"job_f{n}", "body": body}}).encode() + b"\n"
+
+
+CANCELLED = json.dumps({"id": "batch_req_2", "custom_id": "f/2", "response": None,
+                        "error": {"code": "job_cancelled", "message": ""}}).encode() + b"\n"
+
+
+def read(kind: str, at: int, text: bytes, complete: bool, whole: bool = True) -> dict:
+    return {"op": "read", "id": "batch_f", "kind": kind, "at": at, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest(),
+            "complete": complete, "whole": whole, "t": 9}
+
+
+def seen(status: str, revision: int, completed: int) -> dict:
+    return {"op": "batch_seen", "id": "batch_f", "status": status, "revision": revision, "t": 5,
+            "counts": {"total": 3, "completed": completed, "failed": 0}}
+
+
+def sound_with_a_file() -> Evidence:
+    """Beside all that: a file of three lines; one succeeds, one fails, one is cancelled and succeeds once the batch is retried.
+    Another batch got no answer, and isn't there."""
+    evidence = sound()
+    jobs = [job(f"job_f{n}", "f", n, state, batch="batch_f", callback=int(n == 1), generation=generation)
+            for n, state, generation in [(0, "succeeded", 1), (1, "failed", 2), (2, "succeeded", 2)]]
+    evidence.jobs += jobs
+    asked_f = {**asked("f", ["plain", "permanent", "cancelled"]), "file": True, "short": False, "callback": True}
+    counts = {"total": 3, "completed": 2, "failed": 1}
+    evidence.client += [
+        asked_f, {"op": "accepted_file", "sending": "f", "batch": "batch_f", "t": 2},
+        {**asked_f, "sending": "g"}, {"op": "refused", "sending": "g", "status": None, "code": None, "t": 2},
+        read("output", 0, answered(0), False, whole=False),
+        seen("in_progress", 1, 0), seen("completed", 1, 1),
+        {"op": "files", "id": "batch_f", "revision": 1, "status": "completed", "output": "file-1", "error": "file-2",
+         "counts": {"total": 3, "completed": 1, "failed": 2}, "t": 6},
+        {"op": "batch_retry", "id": "batch_f", "status": 200, "code": None, "t": 7},
+        seen("in_progress", 2, 1), seen("completed", 2, 2),
+        {"op": "files", "id": "batch_f", "revision": 2, "status": "completed", "output": "file-3", "error": "file-4",
+         "counts": counts, "t": 8},
+        read("output", 0, answered(0), False), read("output", len(answered(0)), answered(2), True),
+        read("errors", 0, answered(1, False), True)]
+    evidence.files = {"file-1": answered(0), "file-2": answered(1, False) + CANCELLED,
+                      "file-3": answered(0) + answered(2), "file-4": answered(1, False)}
+    evidence.file_batches = [{"id": "batch_f", "status": "completed", "revision": 2, "lines": 3, "open": 0, "output": "file-3",
+                              "error": "file-4", "callback": 1, "sending": "f"}]
+    evidence.batches.append({"id": "batch_f", "total": 3, "succeeded": 2, "failed": 1, "dead": 0, "cancelled": 0, "expired": 0})
+    evidence.lines = [{"job_id": f"job_f{n}", "batch": "batch_f", "custom_id": f"f/{n}", "seq": seq} for n, seq in [(0, 1), (1, 5), (2, 4)]]
+    ends = [("batch_f", 1, "batch.completed"), ("batch_f", 2, "batch.completed"), ("job_f1", 1, "job.failed"), ("job_f1", 2, "job.failed")]
+    for n, (who, generation, type_) in enumerate(ends):
+        evidence.events.append({"id": f"evt_f{n}", "job_id": who, "generation": generation, "type": type_, "decided": 1})
+        evidence.receiver.append({**receipt(0, jobs[1]), "webhook_id": f"evt_f{n}", "event": f"evt_f{n}", "type": type_, "job": who,
+                                  "status": "failed" if who == "job_f1" else None, "sequence": generation, "body": f"body f{n}"})
+        evidence.deliveries.append({"id": f"dlv_f{n}", "event_id": f"evt_f{n}", "state": "delivered", "error": None})
+    evidence.engine += ["job_f0/1/1", "job_f1/1/1", "job_f1/2/1", "job_f2/2/1"]
+    return evidence
+
+
+def put(evidence: Evidence, file_id: str, text: bytes, rereads: bool = True) -> None:
+    """Another file; unless told otherwise it is read in the same way afterwards, so that only its contents are wrong."""
+    evidence.files[file_id] = text
+    if rereads:
+        kind = "output" if file_id == "file-3" else "errors"
+        evidence.client[:] = [one for one in evidence.client if one["op"] != "read" or one["kind"] != kind] + [read(kind, 0, text, True)]
+
+
+def last(evidence: Evidence, op: str) -> dict:
+    return [one for one in evidence.client if one["op"] == op][-1]
+
+
+def drop_last(evidence: Evidence, op: str) -> None:
+    evidence.client.remove(last(evidence, op))
+
+
+WRONGS_OF_FILES: dict[str, tuple[Callable[[Evidence], object], set[str]]] = {
+    "an accepted batch is gone": (
+        lambda e: (e.file_batches.clear(), e.lines.clear(), e.files.clear(), e.batches.pop(), e.jobs.__delitem__(slice(4, None)),
+                   e.events.__delitem__(slice(4, None)), e.receiver.__delitem__(slice(4, None)), e.engine.__delitem__(slice(5, None))),
+        {"lost"}),
+    "a batch never ended": (lambda e: e.file_batches[0].update(open=1), {"lost"}),
+    "a line is in the record no more": (lambda e: e.lines.pop(0), {"lost"}),
+    "a line is in neither file": (lambda e: (put(e, "file-3", answered(0)), last(e, "files").update(
+        counts={"total": 3, "completed": 1, "failed": 1})), {"lost"}),
+    "a line is in neither file of the first revision": (lambda e: put(e, "file-2", answered(1, False), False), {"lost"}),
+    "a line is in both files": (lambda e: put(e, "file-4", answered(2) + answered(1, False)), {"doubled", "wrong", "miscounted"}),
+    "a line stands twice": (lambda e: put(e, "file-3", answered(0) + answered(2) + answered(2)), {"doubled", "miscounted"}),
+    "a line that nobody sent": (lambda e: put(e, "file-4", answered(1, False) + answered(1, False).replace(b"f/1", b"f/9")),
+                                {"wrong", "miscounted"}),
+    "a line is in the wrong file": (lambda e: (put(e, "file-3", answered(0)), put(e, "file-4", answered(2) + answered(1, False))),
+                                    {"wrong", "miscounted"}),
+    "an answer in the file is another's": (lambda e: put(e, "file-3", answered(0) + answered(2).replace(b"f line 2", b"f line 1")), {"wrong"}),
+    "a line is answered by another's job": (lambda e: put(e, "file-3", answered(0) + answered(2).replace(b"job_f2", b"job_f0")), {"wrong"}),
+    "a cancelled line has a response": (lambda e: put(e, "file-4", CANCELLED.replace(b"f/2", b"f/1")), {"wrong"}),
+    "lines are not in the order of their ends": (lambda e: (e.lines[2].update(seq=1), e.lines[0].update(seq=4)), {"out_of_order"}),
+    "a further revision begins differently": (lambda e: (e.lines[2].update(seq=1), e.lines[0].update(seq=4),
+                                                         put(e, "file-3", answered(2) + answered(0))), {"out_of_order"}),
+    "what was read before is not what the file holds": (lambda e: last(e, "read").update(sha256="0"), {"out_of_order"}),
+    "reading ended before the file": (lambda e: (drop_last(e, "read"), e.client.append(read("errors", 0, b"", True))), {"lost"}),
+    "nobody was told that this is all": (lambda e: last(e, "read").update(complete=False), {"lost"}),
+    "counts are not the files'": (lambda e: last(e, "files")["counts"].update(completed=3), {"miscounted"}),
+    "the batch's own counters are wrong": (lambda e: e.batches[-1].update(succeeded=1), {"miscounted"}),
+    "one sending became two batches": (lambda e: (e.file_batches.append({**e.file_batches[0], "id": "batch_9", "status": "cancelled",
+                                                                         "lines": 0, "revision": 1, "output": None, "error": None}),
+                                                  e.client.extend([{"op": "batch_cancel", "id": "batch_9"},
+                                                                   {**last(e, "files"), "id": "batch_9", "revision": 1, "output": None,
+                                                                    "error": None, "counts": {"total": 0, "completed": 0, "failed": 0}},
+                                                                   {**read("output", 0, b"", True), "id": "batch_9"},
+                                                                   {**read("errors", 0, b"", True), "id": "batch_9"}]),
+                                                  e.events.append({**e.events[0], "id": "evt_9", "job_id": "batch_9",
+                                                                   "type": "batch.cancelled"}),
+                                                  e.receiver.append({**e.receiver[0], "webhook_id": "evt_9", "event": "evt_9",
+                                                                     "job": "batch_9", "type": "batch.cancelled", "status": None})),
+                                       {"doubled"}),
+    "a refused batch is there": (lambda e: e.client.append({"op": "refused", "sending": "f", "status": 503, "code": "overloaded"}),
+                                 {"doubled"}),
+    "a revision that nobody asked for": (lambda e: drop_last(e, "batch_retry"), {"doubled"}),
+    "a retry that did nothing": (lambda e: e.client.append(last(e, "batch_retry")), {"lost"}),
+    "two pairs of files of one revision": (lambda e: (e.client.append({**last(e, "files"), "error": "file-5"}),
+                                                      e.files.update({"file-5": e.files["file-4"]})), {"doubled"}),
+    "a batch failed though its lines are good": (lambda e: (e.file_batches[0].update(status="failed"), last(e, "batch_seen").update(
+        status="failed"), e.events[5].update(type="batch.failed"), e.receiver[5].update(type="batch.failed")), {"wrong"}),
+    "a batch was cancelled, and nobody asked": (lambda e: (e.file_batches[0].update(status="cancelled"), last(e, "batch_seen").update(
+        status="cancelled"), e.events[5].update(type="batch.cancelled"), e.receiver[5].update(type="batch.cancelled")), {"wrong"}),
+    "an end of a batch has no event": (lambda e: (e.events.pop(4), e.receiver.pop(4)), {"undelivered"}),
+    "an event of a batch never came": (lambda e: e.receiver.pop(5), {"undelivered"}),
+    "an event of a batch tells another end": (lambda e: (e.events[5].update(type="batch.expired"),
+                                                         e.receiver[5].update(type="batch.expired")), {"wrong"}),
+    "a silent line is told of": (lambda e: e.events.append({**e.events[0], "id": "evt_9", "job_id": "job_f0"}), {"doubled"}),
+    "a client saw a batch's end undone": (lambda e: e.client.append({**last(e, "batch_seen"), "status": "expired"}), {"out_of_order"}),
+    "a client saw a count go down": (lambda e: e.client.append({**last(e, "batch_seen"), "counts": {"completed": 1}}), {"out_of_order"}),
+    "a client saw a revision go back": (lambda e: e.client.append({**last(e, "batch_seen"), "revision": 1}), {"out_of_order"}),
+}
+
+
 class CheckerFinds(unittest.TestCase):
     def test_nothing_in_a_sound_record(self) -> None:
-        report = Checker(sound()).check()
-        self.assertEqual(report.counts(), dict.fromkeys(COLUMNS, 0), report.text())
+        for evidence in (sound(), sound_with_a_file()):
+            report = Checker(evidence).check()
+            self.assertEqual(report.counts(), dict.fromkeys(COLUMNS, 0), report.text())
 
     def test_each_wrong_in_its_column(self) -> None:
-        for what, (spoil, columns) in WRONGS.items():
-            with self.subTest(what):
-                evidence = copy.deepcopy(sound())
-                spoil(evidence)
-                report = Checker(evidence).check()
-                self.assertEqual({column for column, found in report.found.items() if found}, columns, report.text())
+        for make, wrongs in ((sound, WRONGS), (sound_with_a_file, WRONGS_OF_FILES)):
+            for what, (spoil, columns) in wrongs.items():
+                with self.subTest(what):
+                    evidence = copy.deepcopy(make())
+                    spoil(evidence)
+                    report = Checker(evidence).check()
+                    self.assertEqual({column for column, found in report.found.items() if found}, columns, report.text())
 
     def test_every_column_can_be_hit(self) -> None:
         self.assertEqual(set().union(*(columns for _spoil, columns in WRONGS.values())), set(COLUMNS))

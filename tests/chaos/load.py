@@ -1,15 +1,16 @@
 """The load of a chaos run: jobs of every kind of fate, sent by several clients to several producers, with a journal of what
 was asked and what was answered."""
 import contextlib
-import http.client
-import json
 import queue
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from caller import Caller
+from files import FileLoad, plan_files
 from journal import Journal
 from world import FINAL
 
@@ -45,27 +46,35 @@ class LoadPlan:
     poisons: int = 1        # … and each time.
     clients: int = 6
     batch_share: float = 0.4    # Of all jobs, those that come in batches.
+    files: int = 8          # Batches that come as files, beside all jobs.
 
 
 class Load:
-    """`producers`: their ports. They stay the same, but any of them may be down."""
+    """`producers`: their ports. They stay the same, but any of them may be down. `folder` gets the files that were fetched."""
 
-    def __init__(self, plan: LoadPlan, seed: int, key: str, producers: list[int], callback_url: str, journal: Journal) -> None:
-        self._plan, self._seed, self._key = plan, seed, key
+    def __init__(self, plan: LoadPlan, seed: int, key: str, producers: list[int], callback_url: str, journal: Journal,
+                 folder: Path) -> None:
+        self._plan, self._seed = plan, seed
         self._ports, self._callback_url, self._journal = producers, callback_url, journal
         self._cancels: queue.Queue = queue.Queue()
         self._watched: list[str] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._caller = Caller(key, self._stop)
+        self._files = FileLoad(plan_files(plan.files, seed, SHARES, parameters_of, plan.crashes > 0), seed, key, producers,
+                               callback_url, journal, folder)
         self._work: queue.Queue = queue.Queue(maxsize=plan.clients)
         self._clients = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(plan.clients)]
         self._canceller = threading.Thread(target=self._cancel_some, daemon=True)
         self._watcher = threading.Thread(target=self._watch_some, daemon=True)
 
     def run(self, progress: Callable[[int], None] = lambda _sent: None) -> None:
-        """Returns when all jobs were sent. Once."""
+        """Returns when all jobs were sent. Once. The clients of the files go on."""
         try:
             self._send(progress)
+        except BaseException:
+            self._files.stop()
+            raise
         finally:
             self._stop.set()
             # For clients that nobody told of the end; there is room for each, since nobody else puts anything in.
@@ -76,8 +85,16 @@ class Load:
                 self._work.put(None)
             self._cancels.put(None)
 
+    def end_files(self, seconds: float) -> None:
+        """Waits until every batch that came as a file has ended, and been retried if that is planned; no longer than this."""
+        self._files.wait(seconds)
+        self._files.stop()
+        self._files.join()
+
     def join(self) -> None:
         """Waits until nothing of it runs any more. A call that is out ends with its answer, or with the producer."""
+        self._files.stop()
+        self._files.join()
         for thread in (*self._clients, self._canceller, self._watcher):
             if thread.ident is not None:
                 thread.join()
@@ -88,6 +105,7 @@ class Load:
         total = sum(len(requests) for _kind, requests in pieces)
         for thread in (*self._clients, self._canceller, self._watcher):
             thread.start()
+        self._files.start(self._plan.seconds)
         done = 0
         for kind, requests in pieces:
             due = began + self._plan.seconds * done / total
@@ -197,10 +215,11 @@ class Load:
             self._stop.wait(0.01)
 
     def look(self, job_ids: list[str]) -> None:
-        """What a client sees of these when all is over."""
+        """What a client sees of these, and of all batches that came as files, when all is over."""
         for job_id in job_ids:
             status, answer = self._call(self._ports[0], "GET", f"/v1/jobs/{job_id}")
             self._saw(job_id, status, answer, op="last")
+        self._files.look()
 
     def _saw(self, job_id: str, status: int | None, answer: object, op: str = "seen") -> bool:
         if status != 200:
@@ -212,17 +231,4 @@ class Load:
         return answer["status"] in FINAL
 
     def _call(self, port: int, method: str, path: str, body: dict | None = None) -> tuple[int | None, object]:
-        """(None, None): no answer, so nothing is known."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=75)
-        try:
-            data = None if body is None else json.dumps(body).encode()
-            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-            connection.request(method, path, data, headers if data else {"Authorization": headers["Authorization"]})
-            response = connection.getresponse()
-            text = response.read()
-            return response.status, json.loads(text)
-        except (OSError, http.client.HTTPException, ValueError):
-            self._stop.wait(0.1)    # A producer that is down answers "refused" at once: don't burn the load on it.
-            return None, None
-        finally:
-            connection.close()
+        return self._caller.call(port, method, path, body)

@@ -30,7 +30,7 @@ class Receiver:
                 event = json.loads(body)
                 # Before the answer: what was answered 2xx stands in the journal for certain.
                 journal.write(webhook_id=self.headers["webhook-id"], event=event["id"], type=event["type"],
-                              job=event["data"]["id"], status=event["data"]["status"], sequence=event["sequence"],
+                              job=event["data"]["id"], status=event["data"].get("status"), sequence=event["sequence"],
                               signature_ok=signature_ok(secret, self.headers, body),
                               body=hashlib.sha256(body).hexdigest(), answered=status)
                 if status == 0:

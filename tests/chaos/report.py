@@ -29,7 +29,7 @@ def markdown(outcome, options) -> str:
         "| " + " | ".join(counts) + " |", "|" + "---:|" * len(counts),
         "| " + " | ".join(str(count) for count in counts.values()) + " |", "",
         f"`tests/chaos/run.py --seed {outcome.seed} --minutes {options.seconds / 60:g} --jobs {options.jobs} "
-        f"--faults {options.faults} --workers {options.workers} --producers {options.producers} --lease {options.lease:g}`, "
+        f"--files {options.files} --faults {options.faults} --workers {options.workers} --producers {options.producers} --lease {options.lease:g}`, "
         f"{datetime.now(timezone.utc):%Y-%m-%d}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}. "
         f"{outcome.seconds:.0f} s of jobs and faults; all that was open then had ended {outcome.settle_seconds:.0f} s later.", "",
         "| what | count |", "|---|---:|"]

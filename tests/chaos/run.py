@@ -2,7 +2,7 @@
 """A chaos run: the real stack with several producers and workers, thousands of jobs of every kind of fate, and a seeded
 series of faults; afterwards a checker counts what is wrong. See README.md.
 
-  tests/chaos/run.py --minutes 30 --jobs 50000 --faults 200 --report docs/chaos.md
+  tests/chaos/run.py --minutes 30 --jobs 50000 --files 240 --faults 200 --report docs/chaos.md
 """
 import argparse
 import contextlib
@@ -40,6 +40,7 @@ class Options:
     seconds: float
     jobs: int
     faults: int
+    files: int = 8                  # Batches that come as files.
     workers: int = 3
     producers: int = 2
     lease: float = 15.0             # Seconds. Shorter: lost starts come back sooner, and a short run has more of them.
@@ -56,7 +57,7 @@ class Outcome:
     report: checker.Report
     faults: list[dict]
     faults_failed: list[str]
-    open_at_end: tuple[int, int, int]
+    open_at_end: tuple[int, ...]    # As record.open_ends says it.
     seconds: float
     settle_seconds: float
     seed: int
@@ -115,8 +116,8 @@ class Run:
         receiver = Receiver(environment["SLUICE_WEBHOOK_SECRET"], self.received, options.seed, options.unreliable)
         ending.callback(receiver.close)
         ports = [row["port"] for row in self.stack.rows() if row["name"].startswith("producer")]
-        load = self.load = Load(LoadPlan(options.jobs, options.seconds, options.crashes, options.poisons), options.seed,
-                                environment["SLUICE_API_KEY"], ports, receiver.url, self.client)
+        load = self.load = Load(LoadPlan(options.jobs, options.seconds, options.crashes, options.poisons, files=options.files),
+                                options.seed, environment["SLUICE_API_KEY"], ports, receiver.url, self.client, self.folder / "files")
         faults = Faults(self.stack, self.proxies, options.workers, options.producers, options.lease, self.faulty)
         began = time.monotonic()
         ending.callback(faults.stop)
@@ -134,6 +135,7 @@ class Run:
         faults.stop()
         faults.heal()
         self.stack.up()
+        load.end_files(options.settle_seconds)
         left = self._settle(say)
         settled = time.monotonic() - began - seconds
         load.look(self._sample())
@@ -145,11 +147,11 @@ class Run:
         return Outcome(checker.Checker(checker.load(self.folder)).check(), read_journal(self.faulty.path), faults.failed, left,
                        seconds, settled, options.seed, self.folder)
 
-    def _settle(self, say) -> tuple[int, int, int]:
-        """Until every job, event and delivery is over, or the time for it is."""
+    def _settle(self, say) -> tuple[int, ...]:
+        """Until every job, event, delivery and batch is over, or the time for it is."""
         until = time.monotonic() + self.options.settle_seconds
-        while (left := record.open_ends(self._sql)) != (0, 0, 0) and time.monotonic() < until:
-            say(f"        open: {left[0]} jobs, {left[1]} events, {left[2]} deliveries")
+        while any(left := record.open_ends(self._sql)) and time.monotonic() < until:
+            say(f"        open: {left[0]} jobs, {left[1]} events, {left[2]} deliveries, {left[3]} batches")
             time.sleep(SETTLE_STEP if sum(left) < 1000 else 4 * SETTLE_STEP)
         return left
 
@@ -172,6 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2.0, help="how long jobs are sent and faults happen (default 2)")
     parser.add_argument("--jobs", type=int, default=3000, help="how many (default 3000)")
+    parser.add_argument("--files", type=int, help="how many batches come as files, of 20 to 200 lines (default 8 a minute)")
     parser.add_argument("--faults", type=int, help="how many (default 7 a minute)")
     parser.add_argument("--seed", type=int, help="decides jobs and faults (default: by chance; it is printed)")
     parser.add_argument("--workers", type=int, default=3)
@@ -182,9 +185,10 @@ def main() -> int:
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else int.from_bytes(os.urandom(3), "big")
     faults = given.faults if given.faults is not None else max(1, round(given.minutes * 7))
-    options = Options(seed, given.minutes * 60, given.jobs, faults, given.workers, given.producers, given.lease,
+    files = given.files if given.files is not None else round(given.minutes * 8)
+    options = Options(seed, given.minutes * 60, given.jobs, faults, files, given.workers, given.producers, given.lease,
                       crashes=max(1, round(given.minutes)), poisons=max(1, round(given.minutes / 3)))
-    print(f"seed {seed}: {options.jobs} jobs and {options.faults} faults in {given.minutes:g} minutes", flush=True)
+    print(f"seed {seed}: {options.jobs} jobs, {options.files} files and {options.faults} faults in {given.minutes:g} minutes", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)    # Ends it as Ctrl-C does: in order.
     folder = given.keep or Path(tempfile.mkdtemp(prefix="sluice-chaos-"))
     try:
