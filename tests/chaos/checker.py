@@ -348,7 +348,8 @@ class Checker:
                                                 "are not those of the file")
             if line["whole"] and line["complete"] and end != len(text):
                 self.report.add("lost", f"{batch['id']}: its {line['kind']} was all read after {end} of {len(text)} bytes")
-        complete = {(line["id"], line["kind"]) for line in self.evidence.client if line["op"] == "read" and line["whole"] and line["complete"]}
+        complete = {(line["id"], line["kind"]) for line in self.evidence.client
+                    if line["op"] == "read" and line["whole"] and line["complete"]}
         for batch_id in self.of_file:
             for kind in ("output", "errors"):
                 if (batch_id, kind) not in complete:

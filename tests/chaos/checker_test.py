@@ -190,7 +190,8 @@ WRONGS_OF_FILES: dict[str, tuple[Callable[[Evidence], object], set[str]]] = {
                                 {"wrong", "miscounted"}),
     "a line is in the wrong file": (lambda e: (put(e, "file-3", answered(0)), put(e, "file-4", answered(2) + answered(1, False))),
                                     {"wrong", "miscounted"}),
-    "an answer in the file is another's": (lambda e: put(e, "file-3", answered(0) + answered(2).replace(b"f line 2", b"f line 1")), {"wrong"}),
+    "an answer in the file is another's": (
+        lambda e: put(e, "file-3", answered(0) + answered(2).replace(b"f line 2", b"f line 1")), {"wrong"}),
     "a line is answered by another's job": (lambda e: put(e, "file-3", answered(0) + answered(2).replace(b"job_f2", b"job_f0")), {"wrong"}),
     "a cancelled line has a response": (lambda e: put(e, "file-4", CANCELLED.replace(b"f/2", b"f/1")), {"wrong"}),
     "lines are not in the order of their ends": (lambda e: (e.lines[2].update(seq=1), e.lines[0].update(seq=4)), {"out_of_order"}),

@@ -74,6 +74,11 @@ class GuideItself(unittest.TestCase):
             if one.mark == "run" and one.section != "Before you start":
                 self.assertIsNotNone(one.expected, f"{one.section}: nothing is said of what this prints:\n{one.text}")
 
+    def test_all_of_its_python_is_python(self) -> None:
+        for one in pieces_of(GUIDE.read_text(encoding="utf-8")):
+            if one.language == "python":
+                compile(one.text, one.section, "exec")
+
     def test_every_section_is_run(self) -> None:
         here = Path(__file__).read_text(encoding="utf-8")
         for section in {one.section for one in pieces_of(GUIDE.read_text(encoding="utf-8")) if one.mark == "run"} - {"Before you start"}:
@@ -81,8 +86,8 @@ class GuideItself(unittest.TestCase):
 
     def test_what_is_printed_is_compared(self) -> None:
         pattern = pattern_of('a "…" b\n…\nend\n')
-        for text, same in (('a "x" b\nend\n', True), ('a "x" b\n1\n2\nend\n', True), ('a "x" c\nend\n', False), ('a "x" b\nend\nmore\n', False),
-                           ('a "x\n" b\nend\n', False)):
+        for text, same in (('a "x" b\nend\n', True), ('a "x" b\n1\n2\nend\n', True), ('a "x" c\nend\n', False),
+                           ('a "x" b\nend\nmore\n', False), ('a "x\n" b\nend\n', False)):
             with self.subTest(text):
                 self.assertEqual(re.fullmatch(pattern, text) is not None, same)
 
