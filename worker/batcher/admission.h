@@ -1,5 +1,6 @@
 // Decides what enters the engine next: strictly in the order of arrival, so that nobody starves, and in
-// groups, because every group's prefill holds up those that are decoding.
+// groups, because every group's prefill holds up those that are decoding. Express work has places of its own,
+// in which it starts at once.
 //
 // A group is let in when the engine is idle (at once), when enough wait to fill the free places, or when the
 // first in line has waited for the linger. Work that must run alone waits until the engine is empty and then
@@ -20,7 +21,8 @@
 namespace sluice::worker {
 
 struct AdmissionLimits {
-  std::size_t jobs_max = 32;  // At once in the engine.
+  std::size_t jobs_max = 32;    // At once in the engine,
+  std::size_t express_max = 0;  // and so many express ones beside them.
   std::size_t tokens_max =
       0;  // Prompt and answer tokens of all of them together; 0 = as the engine has room.
   Duration linger{std::chrono::milliseconds(50)};
@@ -29,15 +31,16 @@ struct AdmissionLimits {
 // What is in the engine now.
 struct Running {
   std::size_t jobs = 0;
-  std::size_t tokens = 0;  // Sum of Work::kv_tokens.
-  bool alone = false;      // One of them must be alone.
+  std::size_t tokens = 0;   // Sum of Work::kv_tokens.
+  bool alone = false;       // One of them must be alone.
+  std::size_t express = 0;  // How many of them are express.
 };
 
 class Admission {
  public:
   explicit Admission(AdmissionLimits limits) : limits_(limits) {}
 
-  void push(Work work) { waiting_.push_back(std::move(work)); }
+  void push(Work work) { (work.express ? express_ : waiting_).push_back(std::move(work)); }
   // What the engine had no room for after all: first in line again.
   void put_back(std::vector<Work> works);
 
@@ -48,14 +51,17 @@ class Admission {
 
   std::optional<Work> remove(std::string_view key);
   std::vector<Work> take_all();
-  std::size_t size() const { return waiting_.size(); }
+  std::size_t size() const { return waiting_.size() + express_.size(); }
 
  private:
   bool fits(const Running& running, const Work& work) const;
-  std::size_t ready_to_join(const Running& running) const;
+  std::size_t ready_to_join(const Running& running, const std::deque<Work>& waiting) const;
+  // Moves those that may enter into `group`, and says what runs with them.
+  Running take(Running running, std::deque<Work>& waiting, std::vector<Work>& group) const;
 
   const AdmissionLimits limits_;
   std::deque<Work> waiting_;
+  std::deque<Work> express_;
 };
 
 }  // namespace sluice::worker

@@ -21,6 +21,11 @@ std::size_t smaller_limit(std::size_t a, std::size_t b) {
   return std::min(a, b);
 }
 
+// What the engine has beyond the usual places, at most.
+std::size_t express_places(std::size_t asked, std::size_t jobs_max, std::size_t sequences_max) {
+  return sequences_max == 0 ? asked : std::min(asked, sequences_max - std::min(sequences_max, jobs_max));
+}
+
 }  // namespace
 
 BatcherMetrics BatcherMetrics::make(metrics::Registry& registry) {
@@ -56,6 +61,8 @@ Batcher::Batcher(BatcherConfig config, Engine& engine, Clock& clock, BatcherMetr
                  OnCompleted on_completed, OnProgress on_progress)
     : config_(config),
       jobs_max_(smaller_limit(static_cast<std::size_t>(config.jobs_max), engine.info().sequences_max)),
+      express_max_(express_places(static_cast<std::size_t>(config.express_max), jobs_max_,
+                                  engine.info().sequences_max)),
       tokens_max_(smaller_limit(static_cast<std::size_t>(config.tokens_max), engine.info().kv_tokens_max)),
       engine_(engine),
       clock_(clock),
@@ -63,7 +70,8 @@ Batcher::Batcher(BatcherConfig config, Engine& engine, Clock& clock, BatcherMetr
       on_completed_(std::move(on_completed)),
       on_progress_(std::move(on_progress)),
       // What the engine has room for it says itself: it knows what jobs share.
-      admission_(AdmissionLimits{jobs_max_, static_cast<std::size_t>(config.tokens_max), config.linger}) {}
+      admission_(AdmissionLimits{jobs_max_, express_max_, static_cast<std::size_t>(config.tokens_max),
+                                 config.linger}) {}
 
 Batcher::~Batcher() {
   stop();
@@ -105,7 +113,7 @@ int Batcher::room() const {
   MutexLock lock(mutex_);
   if (refusing_) return 0;
   const int ahead = config_.ahead_max;
-  int room = static_cast<int>(jobs_max_) + ahead - static_cast<int>(jobs_);
+  int room = static_cast<int>(jobs_max_) + ahead - static_cast<int>(jobs_ - express_);
   if (tokens_max_ > 0 && tokens_usual_ > 0) {
     const double tokens_free = static_cast<double>(tokens_max_) - static_cast<double>(tokens_);
     const double most = static_cast<double>(jobs_max_);
@@ -115,12 +123,18 @@ int Batcher::room() const {
   return std::max(room, jobs_ == 0 ? 1 : 0);
 }
 
+int Batcher::express_room() const {
+  MutexLock lock(mutex_);
+  return refusing_ ? 0 : static_cast<int>(express_max_) - static_cast<int>(express_);
+}
+
 bool Batcher::offer(Work&& work) {
   {
     MutexLock lock(mutex_);
     if (refusing_) return false;
     work.offered = clock_.steady_now();
     ++jobs_;
+    express_ += work.express ? 1 : 0;
     tokens_ += work.kv_tokens;
     if (tokens_usual_ == 0) tokens_usual_ = static_cast<double>(work.kv_tokens);
     inbox_.offered.push_back(std::move(work));
@@ -226,10 +240,11 @@ void Batcher::let_in(std::vector<Completion>& completed) {
     if (added) {
       charge(work, free_before);
       ++sum_.jobs;
+      sum_.express += work.express ? 1 : 0;
       sum_.tokens += work.kv_tokens;
       sum_.alone = work.alone;
-      running_.emplace(
-          key, RunningWork{work.kv_tokens, tokens_max, work.alone, work.offered, clock_.steady_now()});
+      running_.emplace(key, RunningWork{work.kv_tokens, tokens_max, work.alone, work.express, work.offered,
+                                        clock_.steady_now()});
       continue;
     }
     if (added.error().code == ErrorCode::kExhausted && sum_.jobs > 0) {
@@ -316,6 +331,7 @@ void Batcher::hand_out(std::vector<Completion>&& completed) {
     std::size_t tokens = 0;
     Duration computed{0};
     for (const Completion& completion : completed) {
+      express_ -= completion.express ? 1 : 0;
       tokens_ -= completion.kv_tokens;
       if (!std::holds_alternative<Generation>(completion.how)) continue;
       tokens += completion.tokens_max;
@@ -331,6 +347,7 @@ Completion Batcher::end_running(const std::string& key, CompletionHow how) {
   const RunningWork work = found->second;
   running_.erase(found);
   --sum_.jobs;
+  sum_.express -= work.express ? 1 : 0;
   sum_.tokens -= work.kv_tokens;
   sum_.alone = false;
   no_room_ = false;
@@ -338,13 +355,15 @@ Completion Batcher::end_running(const std::string& key, CompletionHow how) {
                     std::move(how),
                     work.kv_tokens,
                     work.tokens_max,
+                    work.express,
                     work.started - work.offered,
                     clock_.steady_now() - work.started};
 }
 
 Completion Batcher::end_waiting(const Work& work, CompletionHow how) const {
-  return Completion{work.request.key, std::move(how), work.kv_tokens, 0, clock_.steady_now() - work.offered,
-                    Duration::zero()};
+  return Completion{
+      work.request.key, std::move(how), work.kv_tokens, 0, work.express, clock_.steady_now() - work.offered,
+      Duration::zero()};
 }
 
 }  // namespace sluice::worker

@@ -29,6 +29,8 @@ namespace sluice::worker {
 
 struct BatcherConfig {
   int jobs_max = 32;  // At once in the engine. KV memory grows linearly with it.
+  // Places beside them that only express work has, so that it starts at once however full the engine is.
+  int express_max = 4;
   std::chrono::milliseconds linger{
       50};  // Longest wait to fill a group while others run; an idle engine starts at once.
   std::int64_t tokens_max = 0;  // KV tokens in use at once; 0 = all that the engine has.
@@ -74,8 +76,10 @@ class Batcher {
 
   // How fast jobs were computed lately.
   Rates rates() const;
-  // How many more jobs could start soon.
+  // How many more jobs could start soon,
   int room() const;
+  // and how many express ones, beside them.
+  int express_room() const;
   // False: it is given back or stopped and takes nothing; `work` is left as it was. Every accepted work comes
   // out as one Completion.
   bool offer(Work&& work);
@@ -91,6 +95,7 @@ class Batcher {
     std::size_t kv_tokens = 0;
     std::size_t tokens_max = 0;
     bool alone = false;
+    bool express = false;
     SteadyTime offered;
     SteadyTime started;
   };
@@ -116,6 +121,7 @@ class Batcher {
 
   const BatcherConfig config_;
   const std::size_t jobs_max_;
+  const std::size_t express_max_;
   const std::size_t tokens_max_;  // 0 = without limit.
   Engine& engine_;
   Clock& clock_;
@@ -128,8 +134,9 @@ class Batcher {
   Inbox inbox_ GUARDED_BY(mutex_);
   bool refusing_ GUARDED_BY(mutex_) = false;
   bool started_ GUARDED_BY(mutex_) = false;
-  std::size_t jobs_ GUARDED_BY(mutex_) = 0;    // Accepted and not handed out.
-  std::size_t tokens_ GUARDED_BY(mutex_) = 0;  // Of all accepted and not handed out.
+  std::size_t jobs_ GUARDED_BY(mutex_) = 0;     // Accepted and not handed out.
+  std::size_t express_ GUARDED_BY(mutex_) = 0;  // Of them.
+  std::size_t tokens_ GUARDED_BY(mutex_) = 0;   // Of all accepted and not handed out.
   RateMeter meter_ GUARDED_BY(mutex_);
   double tokens_usual_ GUARDED_BY(mutex_) = 0;  // What a job took lately, without what it shares.
 

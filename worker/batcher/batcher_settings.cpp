@@ -8,6 +8,11 @@ void bind(config::Settings& settings, BatcherConfig& config) {
   settings.add("batch-jobs-max", config.jobs_max, "Most jobs in the engine at once")
       .range(1, 4096)
       .unit("jobs");
+  settings
+      .add("batch-express-max", config.express_max,
+           "Beside them, for jobs of high and normal class that find no place; 0 = they wait")
+      .range(0, 1024)
+      .unit("jobs");
   settings.add("batch-linger", config.linger, "Longest wait to fill a group while other jobs run")
       .range(0ms, 10s);
   settings

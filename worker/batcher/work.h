@@ -17,6 +17,7 @@ struct Work {
   // What Engine::kv_tokens_needed said; once in the engine, what it took there.
   std::size_t kv_tokens = 0;
   bool alone = false;     // Nothing else may be in the engine while it runs.
+  bool express = false;   // Takes one of the places that are kept for urgent jobs.
   bool streamed = false;  // Somebody reads along from the start.
   SteadyTime offered{};   // Set by Batcher::offer.
 };
@@ -40,6 +41,7 @@ struct Completion {
   CompletionHow how;
   std::size_t kv_tokens = 0;   // As the work had.
   std::size_t tokens_max = 0;  // Its prompt, and the most that it might have said.
+  bool express = false;        // As the work was.
   Duration waited{0};          // From offer to its place in the engine.
   Duration computed{0};        // From there to the end.
 };

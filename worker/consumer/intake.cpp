@@ -114,10 +114,15 @@ void Intake::give_back_all() {
 }
 
 Duration Intake::claim_waiting() {
-  const int places =
-      std::min(batcher_.room(), static_cast<int>(config_.held_max) - static_cast<int>(held_.size()));
-  if (places <= 0 || lanes_.size() == 0) return kIdle;
-  std::vector<TaskDelivery> taken = lanes_.take(static_cast<std::size_t>(places));
+  const int holdable = static_cast<int>(config_.held_max) - static_cast<int>(held_.size());
+  const int places = std::min(batcher_.room(), holdable);
+  const bool express = places <= 0;  // The engine is full: then whoever can't wait for a place has others.
+  const int room = express ? std::min(batcher_.express_room(), holdable) : places;
+  if (room <= 0 || lanes_.size() == 0) return kIdle;
+  std::vector<TaskDelivery> taken =
+      lanes_.take(static_cast<std::size_t>(room), express ? Priority::kNormal : Priority::kLow);
+  if (taken.empty()) return kIdle;
+  for (TaskDelivery& delivery : taken) delivery.express = express;
   drop_duplicates(taken);
   // A job that was never started lost no start either: those go together.
   const auto started = std::stable_partition(taken.begin(), taken.end(),
@@ -231,6 +236,7 @@ void Intake::take_in(ClaimedJob&& job, const TaskDelivery& delivery) {
     return;
   }
   work->alone = is_suspect;
+  work->express = delivery.express && !is_suspect;
   if (is_suspect) {
     alone_ = true;
     metrics_.isolated.add();

@@ -16,13 +16,13 @@ void Lanes::push(TaskDelivery delivery) {
   lines_[lane].push_back(std::move(delivery));
 }
 
-std::vector<TaskDelivery> Lanes::take(std::size_t max) {
+std::vector<TaskDelivery> Lanes::take(std::size_t max, Priority least) {
   std::vector<TaskDelivery> taken;
   while (taken.size() < max) {
     // Each waiting line earns its weight; the richest goes and pays what all earned.
     std::size_t best = lines_.size();
     int earned = 0;
-    for (std::size_t i = 0; i < lines_.size(); ++i) {
+    for (std::size_t i = 0; i <= static_cast<std::size_t>(least); ++i) {
       if (lines_[i].empty()) {
         credit_[i] = 0;
         continue;

@@ -28,6 +28,7 @@ struct TaskDelivery {
   TaskRef task;
   Priority lane = Priority::kNormal;
   SteadyTime received{};
+  bool express = false;  // To be claimed for a place that only express work has.
 };
 
 class Lanes {
@@ -37,8 +38,8 @@ class Lanes {
   // The first of a newer subscription (DeliveryTag::epoch) drops what came by the older one to the same line:
   // the broker delivers that anew.
   void push(TaskDelivery delivery);
-  // Takes up to `max` in their turns.
-  std::vector<TaskDelivery> take(std::size_t max);
+  // Takes up to `max` in their turns, none of a lower class than `least`.
+  std::vector<TaskDelivery> take(std::size_t max, Priority least = Priority::kLow);
   // What could not be claimed now: first in its line again, in the same order.
   void put_back(std::vector<TaskDelivery> deliveries);
   // Takes what was received before `before`.

@@ -25,7 +25,8 @@ int run(int argc, char** argv) {
 
   SystemClock clock;
   SystemRng rng;
-  auto engine = make_engine(config.engine, config.runner.batcher.jobs_max, clock, rng);
+  const BatcherConfig& batcher = config.runner.batcher;
+  auto engine = make_engine(config.engine, batcher.jobs_max + batcher.express_max, clock, rng);
   if (!engine) {
     // It may quote the model file.
     std::fprintf(stderr, "sluice-worker: %s\n", safe_text(engine.error().message).c_str());

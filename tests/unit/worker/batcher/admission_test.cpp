@@ -115,5 +115,48 @@ TEST(Admission, RemovesByKey) {
   EXPECT_EQ(admission.size(), 0U);
 }
 
+Work express(const std::string& key, int offered_ms, std::size_t tokens = 10) {
+  Work w = work(key, offered_ms, tokens);
+  w.express = true;
+  return w;
+}
+
+TEST(Admission, ExpressWorkStartsAtOnceInPlacesOfItsOwn) {
+  Admission admission({.jobs_max = 4, .express_max = 2, .linger = milliseconds(50)});
+  admission.push(work("a", 0));
+  admission.push(express("b", 1));
+  admission.push(express("c", 1));
+  admission.push(express("d", 1));
+  Running full{4, 40, false};
+  EXPECT_THAT(keys(admission.next(full, at(1))), ElementsAre("b", "c"));
+  full = {6, 60, false, 2};
+  EXPECT_THAT(keys(admission.next(full, at(100))), IsEmpty());
+  // An usual place that is free is for those that wait in line, an express one for the next.
+  EXPECT_THAT(keys(admission.next({5, 50, false, 2}, at(100))), ElementsAre("a"));
+  EXPECT_THAT(keys(admission.next({5, 50, false, 1}, at(100))), ElementsAre("d"));
+  EXPECT_EQ(admission.size(), 0U);
+}
+
+TEST(Admission, ExpressWorkKeepsToTheEnginesTokensAndToWhoMustBeAlone) {
+  Admission admission({.jobs_max = 4, .express_max = 2, .tokens_max = 100});
+  admission.push(express("a", 0, 50));
+  EXPECT_THAT(keys(admission.next({4, 60, false}, at(0))), IsEmpty());
+  EXPECT_THAT(keys(admission.next({1, 10, true}, at(0))), IsEmpty());
+  EXPECT_THAT(keys(admission.next({4, 50, false}, at(0))), ElementsAre("a"));
+}
+
+TEST(Admission, WhatTheEngineRefusedAndWhatIsTakenBackIsOfBothLines) {
+  Admission admission({.jobs_max = 4, .express_max = 2});
+  admission.push(work("b", 0));
+  admission.push(express("d", 0));
+  std::vector<Work> back;
+  back.push_back(express("c", 0));
+  back.push_back(work("a", 0));
+  admission.put_back(std::move(back));
+  EXPECT_EQ(admission.remove("d")->request.key, "d");
+  EXPECT_FALSE(admission.remove("d").has_value());
+  EXPECT_THAT(keys(admission.take_all()), ElementsAre("c", "a", "b"));
+}
+
 }  // namespace
 }  // namespace sluice::worker

@@ -175,9 +175,12 @@ class RunnerTest : public ::testing::Test {
     return *runner_;
   }
   // No waiting for company, so that tests need no clock for it.
-  static JobRunnerConfig config(int jobs_max = 32, int ahead_max = 4) {
+  static JobRunnerConfig config(int jobs_max = 32, int ahead_max = 4, int express_max = 0) {
     JobRunnerConfig config;
-    config.batcher = {.jobs_max = jobs_max, .linger = std::chrono::milliseconds(0), .ahead_max = ahead_max};
+    config.batcher = {.jobs_max = jobs_max,
+                      .express_max = express_max,
+                      .linger = std::chrono::milliseconds(0),
+                      .ahead_max = ahead_max};
     return config;
   }
 

@@ -29,6 +29,30 @@ TEST_F(JobRunnerTest, CommitThenRedisThenAck) {
   EXPECT_EQ(metric("sluice_worker_jobs_total{outcome=\"succeeded\"}"), 1);
 }
 
+TEST_F(JobRunnerTest, AFullEngineHasPlacesForJobsThatAreNotLow) {
+  std::vector<JobId> low;
+  for (int i = 0; i < 3; ++i) low.push_back(submit("a line", Priority::kLow));
+  const JobId normal = submit("a question");
+  const JobId second = submit("another");
+  start(config(2, 0, 1));
+  for (const JobId& id : low) deliver(id, Priority::kLow);
+  ASSERT_TRUE(engine_.wait_added(2));
+  deliver(normal);
+  ASSERT_TRUE(engine_.wait_added(3));
+  EXPECT_EQ(state(normal), JobState::kRunning);
+  // The one place beside is taken, and a low one that ends leaves its own to whoever has its turn.
+  deliver(second);
+  engine_.finish(key(normal));
+  ASSERT_TRUE(engine_.wait_added(4));
+  EXPECT_EQ(state(second), JobState::kRunning);
+  EXPECT_EQ(state(low[2]), JobState::kQueued);
+  engine_.finish(key(low[0]));
+  ASSERT_TRUE(engine_.wait_added(5));
+  EXPECT_EQ(state(low[2]), JobState::kRunning);
+  for (const JobId& id : {low[1], low[2], second}) engine_.finish(key(id));
+  ASSERT_TRUE(journal_.wait_count("ack:", 5));
+}
+
 TEST_F(JobRunnerTest, DuplicateMessagesRunOnce) {
   engine_.answer_all();
   const JobId id = submit("hello");

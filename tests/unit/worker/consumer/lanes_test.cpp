@@ -86,5 +86,13 @@ TEST(Lanes, ANewSubscriptionReplacesWhatTheOldOneBroughtToItsOwnLineOnly) {
   EXPECT_EQ(left[1].tag.number, 2U);
 }
 
+TEST(Lanes, WhereLowHasNoPlaceTheOthersKeepTheirShares) {
+  Lanes lanes({8, 4, 1});
+  for (const Priority lane : {Priority::kLow, Priority::kNormal, Priority::kHigh}) fill(lanes, lane, 100);
+  EXPECT_EQ(count(lanes.take(12, Priority::kNormal)), (std::array<int, 3>{8, 4, 0}));
+  EXPECT_EQ(count(lanes.take(26)), (std::array<int, 3>{16, 8, 2}));
+  EXPECT_TRUE(Lanes().take(4, Priority::kNormal).empty());
+}
+
 }  // namespace
 }  // namespace sluice::worker
