@@ -14,10 +14,11 @@ namespace sluice::store {
 
 namespace {
 
-constexpr int kLookAfterS = 5;
-// Followers that end in their leader's transaction, which holds up the others of its group meanwhile.
-constexpr int kFollowersAtOnce = 200;
-constexpr std::size_t kFollowersBytes = 4'000'000;
+// A leader's own end looks after its followers; this is for those that it could not reach.
+constexpr int kLookAfterS = 60;
+// Followers that are settled in one transaction, which holds up others meanwhile.
+constexpr int kPortion = 200;
+constexpr std::size_t kPortionBytes = 4'000'000;
 constexpr std::size_t kRowsInStatement = 1'000;
 
 using Key = std::pair<std::string, std::string>;  // Tenant, key.
@@ -27,25 +28,49 @@ std::size_t result_bytes(const JobResult& result) {
 }
 
 // (tenant_id = … AND key_hash IN (…) OR …): each part a range of the primary key.
-void add_keys(Sql& sql, const std::set<Key>& keys) {
+void add_keys(Sql& sql, const std::set<Key>& keys, const char* table = "") {
   std::map<std::string_view, std::vector<std::string_view>> by_tenant;
   for (const auto& [tenant, key] : keys) by_tenant[tenant].push_back(key);
   const char* before = "(";
   for (const auto& [tenant, own] : by_tenant) {
-    sql.text(before).text("tenant_id = ").param(tenant).text(" AND key_hash IN ").list(own);
+    sql.text(before).text(table).text("tenant_id = ").param(tenant);
+    sql.text(" AND ").text(table).text("key_hash IN ").list(own);
     before = " OR ";
   }
   sql.text(")");
 }
 
-// What the database has for a key: a job that is at it, or one that did it.
+// A row of `answer`, and what has become of its leader.
 struct Known {
-  JobId job;
-  std::optional<JobState> state;  // Nullopt: such a job isn't there (yet).
-  Priority priority = Priority::kNormal;
-  bool fresh = false;
+  JobId leader;
+  std::optional<JobState> leader_state;  // Nullopt: such a job isn't there (yet).
+  Priority leader_class = Priority::kNormal;
+  JobId known;
   std::int64_t until_us = 0;
+  std::int64_t keep_s = 0;
+  bool is_due = false;  // To be settled by now, or soon.
+
+  bool at_it() const { return leader_state && !is_final(*leader_state); }
 };
+
+constexpr const char* kSelectKnown =
+    "SELECT a.tenant_id, a.key_hash, COALESCE(a.leader_id, ''), j.state, j.priority, COALESCE(a.known_id, "
+    "''), " SLUICE_MICROS("a.expires_at") ", a.keep_s, a.settle_due IS NOT NULL FROM answer a ";
+constexpr const char* kJoinLeader = " LEFT JOIN job j ON j.id = a.leader_id ";
+
+std::pair<Key, Known> read_known(const Row& row) {
+  Known one;
+  one.leader.value = row.str(2);
+  if (!row.is_null(3)) {
+    one.leader_state = read_state(row.text(3));
+    one.leader_class = static_cast<Priority>(row.int64(4));
+  }
+  one.known.value = row.str(5);
+  one.until_us = row.int64(6);
+  one.keep_s = row.int64(7);
+  one.is_due = row.int64(8) != 0;
+  return {Key{row.str(0), row.str(1)}, std::move(one)};
+}
 
 // One entry for each key, sorted: two transactions that want the same ones wait, and don't deadlock. Those
 // that are there already are locked by it as well, so that none of their jobs ends until this commits. True:
@@ -53,7 +78,7 @@ struct Known {
 Result<bool> claim_keys(MysqlConnection& db, const std::map<Key, NewJob*>& first, Deadline deadline) {
   std::uint64_t counted = 0;  // 1 for a new row, 2 for one that was there and changed.
   for (auto at = first.begin(); at != first.end();) {
-    Sql insert("INSERT INTO answer (tenant_id, key_hash, job_id, keep_s) VALUES ");
+    Sql insert("INSERT INTO answer (tenant_id, key_hash, leader_id, keep_s) VALUES ");
     for (std::size_t rows = 0; rows < kRowsInStatement && at != first.end(); ++rows, ++at) {
       insert.row(at->first.first, at->first.second, at->second->job.id.value, at->second->answer_keep_s);
     }
@@ -64,39 +89,22 @@ Result<bool> claim_keys(MysqlConnection& db, const std::map<Key, NewJob*>& first
   return counted == first.size();
 }
 
-Result<std::map<Key, Known>> read_known(MysqlConnection& db, const DbNow& now, const std::set<Key>& keys,
-                                        Deadline deadline) {
-  Sql select(
-      "SELECT a.tenant_id, a.key_hash, a.job_id, j.state, j.priority, a.expires_at > ?, " SLUICE_MICROS(
-          "a.expires_at") " FROM (SELECT * FROM answer WHERE ");
-  add_keys(select.bind(now.text), keys);
-  select.text(") a LEFT JOIN job j ON j.id = a.job_id");
-  SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
-  std::map<Key, Known> known;
-  for (const Row row : rows) {
-    Known one;
-    one.job.value = row.str(2);
-    if (!row.is_null(3)) {
-      one.state = read_state(row.text(3));
-      one.priority = static_cast<Priority>(row.int64(4));
-    }
-    one.fresh = row.int64_or(5, 0) != 0;
-    one.until_us = row.int64(6);
-    known.emplace(Key{row.str(0), row.str(1)}, std::move(one));
-  }
-  return known;
-}
-
+// Of as many as may be copied at once; the others are left out.
 Result<std::map<std::string, JobResult>> read_results(MysqlConnection& db, const std::set<std::string>& ids,
                                                       Deadline deadline) {
   std::map<std::string, JobResult> results;
-  if (ids.empty()) return results;
-  Sql select(kSelectJob);
-  select.text("WHERE j.id IN ").list(std::vector<std::string_view>(ids.begin(), ids.end()));
-  SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
-  for (const Row row : rows) {
-    Job job = read_job(row);
-    if (job.result) results.emplace(std::move(job.id.value), std::move(*job.result));
+  std::size_t bytes = 0;
+  for (auto at = ids.begin(); at != ids.end() && bytes < kPortionBytes;) {
+    std::vector<std::string_view> part;
+    for (; at != ids.end() && part.size() < 20; ++at) part.push_back(*at);
+    Sql select(kSelectJob);
+    SLUICE_ASSIGN(const Rows rows, db.query(select.text("WHERE j.id IN ").list(part), deadline));
+    for (const Row row : rows) {
+      Job job = read_job(row);
+      if (!job.result) continue;
+      bytes += result_bytes(*job.result);
+      results.emplace(std::move(job.id.value), std::move(*job.result));
+    }
   }
   return results;
 }
@@ -106,9 +114,10 @@ bool joins(const NewJob& fresh) {
   return !fresh.answer_key.empty() && !fresh.answer;
 }
 
-// A job that would end sooner by itself doesn't wait for one of a lower class.
-bool may_follow(const NewJob& fresh, Priority leaders) {
-  return fresh.may_follow && fresh.job.priority >= leaders;
+Status update_answer(MysqlConnection& db, const Key& key, Sql update, Deadline deadline) {
+  update.text(" WHERE tenant_id = ? AND key_hash = ?").bind(key.first).bind(key.second);
+  SLUICE_TRY(db.execute(update, deadline));
+  return {};
 }
 
 }  // namespace
@@ -134,47 +143,64 @@ Status join_answers(MysqlConnection& db, const DbNow& now, std::span<Submission>
   SLUICE_ASSIGN(const bool all_new, claim_keys(db, first, deadline));
   std::map<Key, Known> known;
   if (all_new) {
-    for (const auto& [key, head] : first) known[key].job = head->job.id;
+    for (const auto& [key, head] : first) known[key].leader = head->job.id;
   } else {
-    SLUICE_ASSIGN(known, read_known(db, now, keys, deadline));
+    Sql select(kSelectKnown);
+    select.text(kJoinLeader).text("WHERE ");
+    add_keys(select, keys, "a.");
+    SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
+    for (const Row row : rows) known.insert(read_known(row));
   }
-  std::set<std::string> done;
+  std::set<std::string> fresh_ids;
   for (const auto& [key, one] : known) {
-    if (one.state == JobState::kSucceeded && one.fresh) done.insert(one.job.value);
+    if (one.until_us > now.us) fresh_ids.insert(one.known.value);
   }
-  SLUICE_ASSIGN(const auto results, read_results(db, done, deadline));
+  SLUICE_ASSIGN(const auto results, read_results(db, fresh_ids, deadline));
 
+  std::size_t bytes = 0;
   for (const auto& [key, jobs] : wanted) {
     NewJob* const head = first.at(key);
     const Known& one = known.at(key);
-    if (const auto result = results.find(one.job.value); result != results.end()) {
+    if (fresh_ids.contains(one.known.value)) {
+      const auto result = results.find(one.known.value);
+      bool left_out = false;
       for (NewJob* fresh : jobs) {
-        fresh->answer = Answer{one.job, one.until_us, result->second};
-        fresh->job.leader_id = one.job;
+        if (fresh->job.id == one.known) continue;  // The first try was committed after all.
+        if (result != results.end()) bytes += result_bytes(result->second);
+        if (result == results.end() || bytes > kPortionBytes) {
+          left_out = true;  // Not all at once: it ends soon, as one that follows.
+        } else {
+          fresh->answer = Answer{one.known, one.until_us, result->second};
+        }
+        fresh->job.leader_id = one.known;
       }
+      if (left_out)
+        SLUICE_TRY(update_answer(db, key, Sql("UPDATE answer SET settle_due = ?").bind(now.text), deadline));
       continue;
     }
-    const bool at_it = one.job != head->job.id && one.state && !is_final(*one.state);
-    const JobId leader = at_it && head->job.priority >= one.priority ? one.job : head->job.id;
-    if (leader == head->job.id && one.job != leader) {
-      // It failed, its time is over, or it is of a lower class: then it goes on for those who wait for it.
-      Sql take(
-          "UPDATE answer SET job_id = ?, keep_s = ?, expires_at = NULL WHERE tenant_id = ? AND key_hash = ?");
-      take.bind(leader.value).bind(head->answer_keep_s).bind(key.first).bind(key.second);
-      auto taken = db.execute(take, deadline);
-      if (!taken) return fail(taken.error());
+    // A job of a higher class doesn't wait for one of a lower: it takes the lead, and those who follow
+    // profit.
+    const bool leads = one.leader == head->job.id || !one.at_it() || head->job.priority < one.leader_class;
+    if (leads && one.leader != head->job.id) {
+      Sql take("UPDATE answer SET leader_id = ?, keep_s = ?");
+      SLUICE_TRY(update_answer(db, key, take.bind(head->job.id.value).bind(head->answer_keep_s), deadline));
     }
-    const Priority class_of_leader = leader == head->job.id ? head->job.priority : one.priority;
+    bool followed = false;
     for (NewJob* fresh : jobs) {
-      if (fresh->job.id == leader) continue;
-      if (may_follow(*fresh, class_of_leader)) fresh->job.leader_id = leader;
+      const JobId& leader = leads ? head->job.id : one.leader;
+      if (!fresh->may_follow || fresh->job.id == leader) continue;
+      fresh->job.leader_id = leader;
+      followed = true;
+    }
+    if (followed && !one.is_due) {
+      Sql look("UPDATE answer SET settle_due = ? + INTERVAL ? SECOND");
+      SLUICE_TRY(update_answer(db, key, look.bind(now.text).bind(kLookAfterS), deadline));
     }
   }
   return {};
 }
 
-Status insert_followers(MysqlConnection& db, const DbNow& now, std::span<const Submission> submissions,
-                        Deadline deadline) {
+Status insert_followers(MysqlConnection& db, std::span<const Submission> submissions, Deadline deadline) {
   std::vector<const NewJob*> followers;
   for (const Submission& submission : submissions) {
     for (const NewJob& fresh : submission.jobs) {
@@ -182,13 +208,10 @@ Status insert_followers(MysqlConnection& db, const DbNow& now, std::span<const S
     }
   }
   for (std::size_t at = 0; at < followers.size();) {
-    Sql insert("INSERT INTO follower (job_id, leader_id, look_due) VALUES ");
-    const char* before = "(";
+    Sql insert("INSERT INTO follower (job_id, tenant_id, key_hash) VALUES ");
     for (std::size_t rows = 0; rows < kRowsInStatement && at < followers.size(); ++rows, ++at) {
-      const Job& job = followers[at]->job;
-      insert.text(before).param(job.id.value).text(",").param(job.leader_id.value).text(",").param(now.text);
-      insert.text(" + INTERVAL ").param(kLookAfterS).text(" SECOND)");
-      before = ",(";
+      const NewJob& fresh = *followers[at];
+      insert.row(fresh.job.id.value, fresh.job.tenant.value, fresh.answer_key);
     }
     auto done = db.execute(insert, deadline);
     if (!done) return fail(done.error());
@@ -220,222 +243,273 @@ Status end_answered(MysqlConnection& db, const DbNow& now, std::span<const Submi
 
 namespace {
 
-// Adds the ends of the jobs in `rows` (of kSelectLocked) with `result`.
-void add_followers(const Rows& rows, const std::map<std::string, JobResult>& results,
-                   std::vector<Change>& changes, std::deque<LockedJob>& followers) {
-  for (const Row row : rows) {
-    LockedJob& follower = followers.emplace_back(read_locked(row));
-    Change change;
-    change.locked = &follower;
-    change.to = JobState::kSucceeded;
-    change.result = results.at(follower.job.leader_id.value);
-    changes.push_back(std::move(change));
+// How the job ended whose followers are settled.
+struct LeaderEnd {
+  JobId id;
+  JobState state = JobState::kCancelled;
+  std::optional<JobResult> result;
+  std::optional<JobError> error;
+};
+
+// How much more one transaction may settle.
+struct Budget {
+  int jobs = kPortion;
+  std::size_t bytes = kPortionBytes;
+};
+
+struct Settled {
+  int ended = 0;
+  int running = 0;  // By themselves, from now on.
+  JobId heir;       // Leads in the ended one's place.
+  bool more = false;
+};
+
+Result<std::vector<std::string>> followers_of(MysqlConnection& db, const Key& key, int limit,
+                                              Deadline deadline) {
+  Sql select("SELECT job_id FROM follower WHERE tenant_id = ? AND key_hash = ? ORDER BY job_id LIMIT ?");
+  SLUICE_ASSIGN(const Rows rows, db.query(select.bind(key.first).bind(key.second).bind(limit), deadline));
+  std::vector<std::string> ids;
+  for (const Row row : rows) ids.push_back(row.str(0));
+  return ids;
+}
+
+Status leave(MysqlConnection& db, const std::vector<std::string>& ids, Deadline deadline) {
+  if (ids.empty()) return {};
+  Sql sql("DELETE FROM follower WHERE job_id IN ");
+  SLUICE_TRY(db.execute(sql.list(std::vector<std::string_view>(ids.begin(), ids.end())), deadline));
+  return {};
+}
+
+Result<Rows> lock_queued(MysqlConnection& db, const std::vector<std::string>& ids, Deadline deadline) {
+  Sql select(kSelectLocked);
+  select.text("WHERE state = 'queued' AND leader_id IS NOT NULL AND id IN ")
+      .list(std::vector<std::string_view>(ids.begin(), ids.end()))
+      .text(" ORDER BY id FOR UPDATE");
+  return db.query(select, deadline);
+}
+
+// They go into the queue, as if there had never been another.
+Status run_by_themselves(MysqlConnection& db, const std::vector<std::string>& ids, Deadline deadline) {
+  Sql run("UPDATE job SET leader_id = NULL, publish_due = created_at WHERE id IN ");
+  SLUICE_TRY(db.execute(run.list(std::vector<std::string_view>(ids.begin(), ids.end())), deadline));
+  return leave(db, ids, deadline);
+}
+
+// What a leader's end means for a portion of those who follow. Success, and a request that can't succeed, end
+// them alike. Where the attempts were used up each is tried for itself, as if none had waited. Cancelled and
+// expired is each for itself: one of the others takes the lead.
+Result<Settled> settle_followers(MysqlConnection& db, const Key& key, const LeaderEnd& end, Budget& budget,
+                                 std::vector<Change>& changes, std::deque<LockedJob>& locked,
+                                 Deadline deadline) {
+  Settled settled;
+  const bool alike = end.state == JobState::kSucceeded || end.state == JobState::kFailed;
+  int limit = budget.jobs;
+  if (end.result && result_bytes(*end.result) > 0) {
+    const std::size_t copies = budget.bytes / result_bytes(*end.result);
+    // However large it is, a whole portion takes one.
+    limit = std::min<int>(limit, std::max<int>(static_cast<int>(std::min<std::size_t>(copies, kPortion)),
+                                               budget.jobs == kPortion ? 1 : 0));
   }
-}
-
-// The first of a leader's followers runs in its place, and the others follow it. Empty: it had none.
-Result<JobId> promote(MysqlConnection& db, const std::string& leader, Deadline deadline) {
-  Sql select(
-      "SELECT j.id FROM job j JOIN follower f ON f.job_id = j.id WHERE f.leader_id = ? AND j.state = "
-      "'queued' "
-      "ORDER BY j.priority, j.id LIMIT 1 FOR UPDATE");
-  SLUICE_ASSIGN(const Rows rows, db.query(select.bind(leader), deadline));
-  if (rows.empty()) return JobId();
-  const JobId heir{rows.front().str(0)};
-  Sql run("UPDATE job SET leader_id = NULL, publish_due = created_at WHERE id = ?");
-  SLUICE_TRY(db.execute(run.bind(heir.value), deadline));
-  Sql leave("DELETE FROM follower WHERE job_id = ?");
-  SLUICE_TRY(db.execute(leave.bind(heir.value), deadline));
-  Sql jobs(
-      "UPDATE job j JOIN follower f ON f.job_id = j.id SET j.leader_id = ? WHERE f.leader_id = ? AND "
-      "j.state = 'queued'");
-  SLUICE_TRY(db.execute(jobs.bind(heir.value).bind(leader), deadline));
-  Sql rest("UPDATE follower SET leader_id = ? WHERE leader_id = ?");
-  SLUICE_TRY(db.execute(rest.bind(heir.value).bind(leader), deadline));
-  return heir;
-}
-
-// Whoever ended without its leader waits no more.
-Status forget_followers(MysqlConnection& db, const std::vector<Change>& changes, Deadline deadline) {
-  std::vector<std::string_view> ended;
-  for (const Change& change : changes) {
-    if (is_final(change.to) && !change.locked->job.leader_id.empty()) {
-      ended.push_back(change.locked->job.id.value);
+  SLUICE_ASSIGN(std::vector<std::string> ids, followers_of(db, key, limit + 1, deadline));
+  settled.more = ids.size() > static_cast<std::size_t>(limit);
+  if (settled.more) ids.pop_back();
+  if (ids.empty()) return settled;
+  SLUICE_ASSIGN(const Rows rows, lock_queued(db, ids, deadline));
+  if (alike) {
+    std::vector<std::string_view> moved;  // Accepted behind another than whose end this is.
+    for (const Row row : rows) {
+      LockedJob& follower = locked.emplace_back(read_locked(row));
+      if (follower.job.leader_id != end.id) moved.push_back(row.text(0));
+      follower.job.leader_id = end.id;
+      Change change;
+      change.locked = &follower;
+      change.to = end.state;
+      change.result = end.result;
+      change.error = end.error;
+      changes.push_back(std::move(change));
+    }
+    if (!moved.empty()) {
+      Sql move("UPDATE job SET leader_id = ? WHERE id IN ");
+      SLUICE_TRY(db.execute(move.bind(end.id.value).list(moved), deadline));
+    }
+    settled.ended = static_cast<int>(rows.size());
+    budget.jobs -= settled.ended;
+    if (end.result) budget.bytes -= std::min(budget.bytes, rows.size() * result_bytes(*end.result));
+    SLUICE_TRY(leave(db, ids, deadline));  // Also those that were not waiting any more.
+    return settled;
+  }
+  std::vector<std::string> run;
+  if (end.state == JobState::kDead) {
+    for (const Row row : rows) run.push_back(row.str(0));
+    budget.jobs -= static_cast<int>(run.size());
+  } else {
+    // Of those that were read, the most urgent and then the oldest.
+    std::optional<std::pair<std::int64_t, std::string>> best;
+    for (const Row row : rows) {
+      std::pair<std::int64_t, std::string> one{row.int64(4), row.str(0)};
+      if (!best || one < *best) best = std::move(one);
+    }
+    if (best) {
+      run.push_back(best->second);
+      settled.heir.value = best->second;
+      settled.more = true;  // They go on waiting.
     }
   }
-  if (ended.empty()) return {};
-  Sql sql("DELETE FROM follower WHERE job_id IN ");
-  SLUICE_TRY(db.execute(sql.list(ended), deadline));
-  return {};
+  if (!run.empty()) SLUICE_TRY(run_by_themselves(db, run, deadline));
+  settled.running = static_cast<int>(run.size());
+  if (end.state == JobState::kDead) SLUICE_TRY(leave(db, ids, deadline));
+  return settled;
+}
+
+// Whoever ended by itself follows nobody any more.
+Status forget_followers(MysqlConnection& db, const std::vector<Change>& changes, Deadline deadline) {
+  std::vector<std::string> ended;
+  for (const Change& change : changes) {
+    if (is_final(change.to) && !change.locked->job.leader_id.empty())
+      ended.push_back(change.locked->job.id.value);
+  }
+  return leave(db, ended, deadline);
+}
+
+// What is left of a key once a portion was settled.
+Status write_settled(MysqlConnection& db, const DbNow& now, const Key& key, const Known& one,
+                     const LeaderEnd& end, const Settled& settled, Deadline deadline) {
+  const bool succeeded = end.state == JobState::kSucceeded;
+  if (!succeeded && !settled.more && one.known.empty()) {
+    Sql forget("DELETE FROM answer WHERE tenant_id = ? AND key_hash = ?");
+    SLUICE_TRY(db.execute(forget.bind(key.first).bind(key.second), deadline));
+    return {};
+  }
+  Sql update("UPDATE answer SET settle_due = ");
+  if (!settled.more) {
+    update.text("NULL");
+  } else if (settled.heir.empty()) {
+    update.param(now.text);
+  } else {
+    update.param(now.text).text(" + INTERVAL ").param(kLookAfterS).text(" SECOND");
+  }
+  update.text(", leader_id = ");
+  if (!settled.heir.empty()) {
+    update.param(settled.heir.value);
+  } else if (succeeded || !settled.more) {
+    update.text("NULL");
+  } else {
+    update.param(end.id.value);
+  }
+  return update_answer(db, key, std::move(update), deadline);
 }
 
 }  // namespace
 
 Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>& changes,
                       std::deque<LockedJob>& followers, Deadline deadline) {
-  std::map<std::string, const Change*> leaders;  // That end, by id.
+  // First, so that none of them is looked after as one that waits.
+  SLUICE_TRY(forget_followers(db, changes, deadline));
+  std::map<Key, std::vector<std::size_t>> ended;  // Changes by key.
   std::set<Key> keys;
-  for (const Change& change : changes) {
-    const LockedJob& locked = *change.locked;
-    if (!is_final(change.to) || locked.answer_key.empty() || !locked.job.leader_id.empty()) continue;
-    leaders.emplace(locked.job.id.value, &change);
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const LockedJob& locked = *changes[i].locked;
+    if (!is_final(changes[i].to) || locked.answer_key.empty() || !locked.job.leader_id.empty()) continue;
+    ended[{locked.job.tenant.value, locked.answer_key}].push_back(i);
     keys.emplace(locked.job.tenant.value, locked.answer_key);
   }
-  if (leaders.empty()) return forget_followers(db, changes, deadline);
-
-  // From here on until the commit nobody follows these any more.
-  Sql lock("SELECT tenant_id, key_hash, job_id, keep_s FROM answer WHERE ");
+  if (ended.empty()) return {};
+  // From here on until the commit nobody begins to follow these.
+  Sql lock(
+      "SELECT tenant_id, key_hash, COALESCE(leader_id, ''), NULL, NULL, COALESCE(known_id, "
+      "''), " SLUICE_MICROS("expires_at") ", keep_s, settle_due IS NOT NULL FROM answer WHERE ");
   add_keys(lock, keys);
   SLUICE_ASSIGN(const Rows rows, db.query(lock.text(" ORDER BY tenant_id, key_hash FOR UPDATE"), deadline));
-  std::vector<std::string_view> ids;
-  for (const auto& [id, change] : leaders) ids.push_back(id);
-  Sql waiting("SELECT leader_id, job_id FROM follower WHERE leader_id IN ");
-  waiting.list(ids).text(" ORDER BY leader_id, job_id LIMIT ?").bind(kFollowersAtOnce);
-  SLUICE_ASSIGN(const Rows waiting_rows, db.query(waiting, deadline));
-
-  std::map<std::string, JobId> heirs;
-  std::map<std::string, JobResult> results;
-  std::vector<std::string_view> at_once;
-  std::size_t bytes = 0;
-  bool left_out = waiting_rows.size() == static_cast<std::size_t>(kFollowersAtOnce);
-  for (const Row row : waiting_rows) {
-    const std::string leader = row.str(0);
-    const Change& change = *leaders.at(leader);
-    if (change.to != JobState::kSucceeded) {
-      if (heirs.contains(leader)) continue;
-      SLUICE_ASSIGN(heirs[leader], promote(db, leader, deadline));
-      continue;
-    }
-    results.emplace(leader, *change.result);
-    bytes += result_bytes(*change.result);
-    if (bytes > kFollowersBytes && !at_once.empty()) {
-      left_out = true;
-    } else {
-      at_once.push_back(row.text(1));
-    }
-  }
-  if (left_out) {
-    Sql soon("UPDATE follower SET look_due = ? WHERE leader_id IN ");
-    SLUICE_TRY(db.execute(soon.bind(now.text).list(ids), deadline));
-  }
-
-  std::vector<std::string_view> gone;
-  std::vector<std::string_view> kept;
+  Budget budget;
   for (const Row row : rows) {
-    const auto leader = leaders.find(row.str(2));
-    if (leader == leaders.end()) continue;  // Another took its place.
-    LockedJob& locked = *leader->second->locked;
-    if (leader->second->to == JobState::kSucceeded) {
-      locked.answer_until_us = now.us + row.int64(3) * 1'000'000;
-      kept.push_back(leader->first);
-      continue;
+    const auto [key, one] = read_known(row);
+    for (const std::size_t index : ended.at(key)) {
+      LockedJob& locked = *changes[index].locked;
+      const bool leads = one.leader == locked.job.id;
+      const bool succeeded = changes[index].to == JobState::kSucceeded;
+      if (!leads && !succeeded) continue;  // Another is at it.
+      if (succeeded) {
+        locked.answer_until_us = now.us + one.keep_s * 1'000'000;
+        Sql keep("UPDATE answer SET known_id = ?, expires_at = ? + INTERVAL keep_s SECOND");
+        SLUICE_TRY(update_answer(db, key, keep.bind(locked.job.id.value).bind(now.text), deadline));
+      }
+      const LeaderEnd end{locked.job.id, changes[index].to, changes[index].result, changes[index].error};
+      Settled settled;
+      settled.more = one.is_due;
+      if (one.is_due && budget.jobs > 0) {  // Else nobody follows.
+        SLUICE_ASSIGN(settled, settle_followers(db, key, end, budget, changes, followers, deadline));
+      }
+      if (!leads) {  // Its leader goes on, for whoever comes later.
+        const char* const due = settled.more ? "UPDATE answer SET settle_due = ?" : nullptr;
+        if (due != nullptr) SLUICE_TRY(update_answer(db, key, Sql(due).bind(now.text), deadline));
+        continue;
+      }
+      SLUICE_TRY(write_settled(db, now, key, one, end, settled, deadline));
     }
-    const auto heir = heirs.find(leader->first);
-    if (heir == heirs.end() || heir->second.empty()) {
-      gone.push_back(leader->first);
-      continue;
-    }
-    Sql pass("UPDATE answer SET job_id = ? WHERE tenant_id = ? AND key_hash = ?");
-    pass.bind(heir->second.value).bind(row.text(0)).bind(row.text(1));
-    SLUICE_TRY(db.execute(pass, deadline));
   }
-  if (!kept.empty()) {
-    Sql keep("UPDATE answer SET expires_at = ? + INTERVAL keep_s SECOND WHERE ");
-    add_keys(keep.bind(now.text), keys);
-    SLUICE_TRY(db.execute(keep.text(" AND job_id IN ").list(kept), deadline));
-  }
-  if (!gone.empty()) {
-    Sql forget("DELETE FROM answer WHERE ");
-    add_keys(forget, keys);
-    SLUICE_TRY(db.execute(forget.text(" AND job_id IN ").list(gone), deadline));
-  }
+  return {};
+}
 
-  if (!at_once.empty()) {
-    Sql select(kSelectLocked);
-    select.text("WHERE state = 'queued' AND id IN ").list(at_once).text(" ORDER BY id FOR UPDATE");
-    SLUICE_ASSIGN(const Rows jobs, db.query(select, deadline));
-    add_followers(jobs, results, changes, followers);
+Result<std::optional<int>> settle_next(MysqlConnection& db, const DbNow& now, IdMaker& ids,
+                                       Deadline deadline) {
+  Sql select(
+      "SELECT tenant_id, key_hash FROM answer WHERE settle_due <= ? ORDER BY settle_due LIMIT 1 FOR UPDATE "
+      "SKIP LOCKED");
+  SLUICE_ASSIGN(const Rows due, db.query(select.bind(now.text), deadline));
+  if (due.empty()) return std::optional<int>();
+  Sql read(kSelectKnown);
+  read.text(kJoinLeader).text("WHERE a.tenant_id = ? AND a.key_hash = ?");
+  SLUICE_ASSIGN(const Rows rows,
+                db.query(read.bind(due.front().text(0)).bind(due.front().text(1)), deadline));
+  const auto [key, one] = read_known(rows.front());
+
+  LeaderEnd end{one.leader, one.leader_state.value_or(JobState::kCancelled), {}, {}};
+  const bool is_known = one.until_us > now.us;
+  if (is_known || one.leader_state) {
+    Sql job(kSelectJob);
+    job.text("WHERE j.id = ?").bind(is_known ? one.known.value : one.leader.value);
+    SLUICE_ASSIGN(const Rows found, db.query(job, deadline));
+    if (!found.empty()) {
+      Job ended = read_job(found.front());
+      end = LeaderEnd{std::move(ended.id), ended.state, std::move(ended.result), std::move(ended.error)};
+    }
   }
-  return forget_followers(db, changes, deadline);
+  if (!is_known && one.at_it()) {
+    Sql later("UPDATE answer SET settle_due = ? + INTERVAL ? SECOND");
+    SLUICE_TRY(update_answer(db, key, later.bind(now.text).bind(kLookAfterS), deadline));
+    return std::optional(0);
+  }
+  // A result that is not there any more ends nobody.
+  if (end.state == JobState::kSucceeded && !end.result) end.state = JobState::kCancelled;
+  std::vector<Change> changes;
+  std::deque<LockedJob> followers;
+  Budget budget;
+  SLUICE_ASSIGN(const Settled settled, settle_followers(db, key, end, budget, changes, followers, deadline));
+  if (!changes.empty()) SLUICE_TRY(write_changes(db, now, changes, ids, deadline));
+  if (end.state == JobState::kSucceeded && one.at_it()) {  // One more computes it: it goes on.
+    Sql rest("UPDATE answer SET settle_due = IF(?, ?, NULL)");
+    SLUICE_TRY(update_answer(db, key, rest.bind(settled.more ? 1 : 0).bind(now.text), deadline));
+  } else {
+    SLUICE_TRY(write_settled(db, now, key, one, end, settled, deadline));
+  }
+  return std::optional(settled.ended + settled.running);
 }
 
 Status forget_answer(MysqlConnection& db, const LockedJob& ended, Deadline deadline) {
   if (ended.answer_key.empty()) return {};
-  const std::string& id = ended.job.id.value;
-  Sql forget("DELETE FROM answer WHERE tenant_id = ? AND key_hash = ? AND job_id = ?");
-  forget.bind(ended.job.tenant.value).bind(ended.answer_key).bind(id);
-  SLUICE_TRY(db.execute(forget, deadline));
-  Sql waiting("SELECT 1 FROM follower WHERE leader_id = ? LIMIT 1");
-  SLUICE_ASSIGN(const Rows rows, db.query(waiting.bind(id), deadline));
+  const Key key{ended.job.tenant.value, ended.answer_key};
+  Sql select(
+      "SELECT settle_due IS NOT NULL AND leader_id IS NULL FROM answer WHERE tenant_id = ? AND key_hash = ? "
+      "AND known_id = ? FOR UPDATE");
+  select.bind(key.first).bind(key.second).bind(ended.job.id.value);
+  SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
   if (rows.empty()) return {};
-  return fail(ErrorCode::kUnavailable, "jobs wait for the result of " + id);
-}
-
-Result<int> settle_due_followers(MysqlConnection& db, const DbNow& now, int limit, IdMaker& ids,
-                                 Deadline deadline) {
-  Sql due("SELECT job_id, leader_id FROM follower WHERE look_due <= ? ORDER BY look_due LIMIT ?");
-  SLUICE_ASSIGN(const Rows rows, db.query(due.bind(now.text).bind(limit), deadline));
-  if (rows.empty()) return 0;
-  std::set<std::string> leaders;
-  for (const Row row : rows) leaders.insert(row.str(1));
-  Sql states("SELECT id, state FROM job WHERE id IN ");
-  states.list(std::vector<std::string_view>(leaders.begin(), leaders.end()))
-      .text(" ORDER BY id LOCK IN SHARE MODE");
-  SLUICE_ASSIGN(const Rows found, db.query(states, deadline));
-  std::set<std::string> succeeded;
-  std::vector<std::string> at_it;
-  std::set<std::string> lost = leaders;
-  for (const Row row : found) {
-    const JobState state = read_state(row.text(1));
-    if (is_final(state) && state != JobState::kSucceeded) continue;
-    lost.erase(row.str(0));
-    if (state == JobState::kSucceeded) {
-      succeeded.insert(row.str(0));
-    } else {
-      at_it.push_back(row.str(0));
-    }
+  if (rows.front().int64(0) != 0) {
+    return fail(ErrorCode::kUnavailable, "jobs wait for the result of " + ended.job.id.value);
   }
-  if (!at_it.empty()) {
-    Sql later("UPDATE follower SET look_due = ? + INTERVAL ? SECOND WHERE leader_id IN ");
-    SLUICE_TRY(db.execute(later.bind(now.text).bind(kLookAfterS).list(at_it), deadline));
-  }
-  int settled = 0;
-  for (const std::string& leader : lost) {
-    SLUICE_ASSIGN(const JobId heir, promote(db, leader, deadline));
-    if (heir.empty()) {
-      Sql forget("DELETE FROM follower WHERE leader_id = ?");  // They ended by themselves.
-      SLUICE_TRY(db.execute(forget.bind(leader), deadline));
-      continue;
-    }
-    Sql pass(
-        "UPDATE answer a JOIN job j ON j.tenant_id = a.tenant_id AND j.answer_key = a.key_hash SET a.job_id "
-        "= ? "
-        "WHERE j.id = ? AND a.job_id = ?");
-    SLUICE_TRY(db.execute(pass.bind(heir.value).bind(heir.value).bind(leader), deadline));
-    ++settled;
-  }
-  SLUICE_ASSIGN(const auto results, read_results(db, succeeded, deadline));
-  std::vector<std::string_view> waiting;
-  std::size_t bytes = 0;
-  for (const Row row : rows) {
-    const auto result = results.find(row.str(1));
-    if (result == results.end()) continue;
-    bytes += result_bytes(result->second);
-    if (bytes > kFollowersBytes && !waiting.empty()) break;
-    waiting.push_back(row.text(0));
-  }
-  if (waiting.empty()) return settled;
-  Sql select(kSelectLocked);
-  select.text("WHERE state = 'queued' AND id IN ").list(waiting).text(" ORDER BY id FOR UPDATE");
-  SLUICE_ASSIGN(const Rows jobs, db.query(select, deadline));
-  std::vector<Change> changes;
-  std::deque<LockedJob> followers;
-  add_followers(jobs, results, changes, followers);
-  if (!changes.empty()) SLUICE_TRY(write_changes(db, now, changes, ids, deadline));
-  // Rows of jobs that had ended by themselves would come back for ever.
-  Sql forget("DELETE FROM follower WHERE job_id IN ");
-  SLUICE_TRY(db.execute(forget.list(waiting), deadline));
-  return settled + static_cast<int>(changes.size());
+  Sql forget("DELETE FROM answer WHERE tenant_id = ? AND key_hash = ? AND leader_id IS NULL");
+  SLUICE_TRY(db.execute(forget.bind(key.first).bind(key.second), deadline));
+  return update_answer(db, key, Sql("UPDATE answer SET known_id = NULL, expires_at = NULL"), deadline);
 }
 
 }  // namespace sluice::store

@@ -227,10 +227,18 @@ Result<int> MysqlJobStore::expire_due(int limit, Deadline deadline) {
 }
 
 Result<int> MysqlJobStore::settle_followers(int limit, Deadline deadline) {
-  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
-    SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
-    return store::settle_due_followers(db, now, limit, ids_, deadline);
-  });
+  int settled = 0;
+  for (int keys = 0; keys < limit && settled < limit; ++keys) {
+    // One key in each transaction: a large one holds up nobody else's, and none waits for two.
+    const auto next = [&](MysqlConnection& db) -> Result<std::optional<int>> {
+      SLUICE_ASSIGN(const store::DbNow now, store::db_now(db, deadline));
+      return store::settle_next(db, now, ids_, deadline);
+    };
+    SLUICE_ASSIGN(const std::optional<int> count, pool_.transaction(deadline, next));
+    if (!count) break;
+    settled += *count;
+  }
+  return settled;
 }
 
 }  // namespace sluice

@@ -216,7 +216,7 @@ class JobStore {
   virtual Result<int> rescue_lapsed(int limit, Deadline deadline) = 0;
   // Ends up to `limit` jobs whose time is over.
   virtual Result<int> expire_due(int limit, Deadline deadline) = 0;
-  // Looks after up to `limit` jobs whose leader may have ended without them. Answers the number that ended or
+  // Looks after jobs whose leader ended without them, about `limit` of them. Answers the number that ended or
   // now run by themselves.
   virtual Result<int> settle_followers(int limit, Deadline deadline) = 0;
 };

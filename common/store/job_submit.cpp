@@ -211,7 +211,7 @@ Status MysqlJobStore::submit_together(std::span<Submission> submissions, Deadlin
     SLUICE_TRY(store::insert_claims(db, at, claims, deadline));
     SLUICE_TRY(store::join_answers(db, at, submissions, deadline));
     SLUICE_TRY(store::insert_submissions(db, at, submissions, rules_, deadline));
-    SLUICE_TRY(store::insert_followers(db, at, submissions, deadline));
+    SLUICE_TRY(store::insert_followers(db, submissions, deadline));
     SLUICE_TRY(store::end_answered(db, at, submissions, ids_, deadline));
     SLUICE_TRY(store::write_turns(db, at, submissions, deadline));
     SLUICE_FAILPOINT("store.submit_before_commit");

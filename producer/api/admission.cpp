@@ -14,6 +14,7 @@ constexpr int kRetryMaxS = 59;                 // Clients take no longer one for
 Backlog sum_of(std::span<const NewJob> jobs) {
   Backlog sum;
   for (const NewJob& fresh : jobs) {
+    if (fresh.answer) continue;  // It never waits.
     ++sum.jobs;
     sum.tokens += fresh.tokens_max;
   }
@@ -135,7 +136,7 @@ std::optional<Admission::Refused> Admission::refuse_for_time(std::span<const New
   const auto of_tenant = static_cast<double>(own.counted.tokens + own.admitted.tokens + wanted.tokens);
   for (const NewJob& fresh : jobs) {
     const auto found = by_model_.find(fresh.job.model);
-    if (found == by_model_.end() || !found->second.rate || *found->second.rate <= 0) continue;
+    if (fresh.answer || found == by_model_.end() || !found->second.rate || *found->second.rate <= 0) continue;
     double before = static_cast<double>(wanted.tokens);
     double tenants = 1;
     for (int p = 0; p <= static_cast<int>(fresh.job.priority); ++p) {
@@ -159,7 +160,9 @@ tl::expected<void, Admission::Refused> Admission::admit(std::span<const NewJob> 
   const TenantId& tenant = jobs.front().job.tenant;
   const Backlog wanted_in_all = sum_of(jobs);
   std::map<Key, std::int64_t> wanted;
-  for (const NewJob& fresh : jobs) ++wanted[Key{fresh.job.model, fresh.job.priority}];
+  for (const NewJob& fresh : jobs) {
+    if (!fresh.answer) ++wanted[Key{fresh.job.model, fresh.job.priority}];
+  }
   for (const auto& [key, count] : wanted) {
     if (config_.queued_max > 0) refresh(key);
     if (config_.refuse_late) refresh_model(key.first);

@@ -8,7 +8,9 @@ bool shares_answer(const JobSpec& spec) {
   const JobParameters& parameters = spec.request.parameters;
   if (parameters.fault) return false;
   const bool seeded = parameters.seed.has_value() && !spec.seed_is_ours;
-  return spec.cache.value_or(parameters.temperature == 0 || seeded);
+  const bool same_each_time =
+      (parameters.temperature == 0 || seeded) && parameters.precision == RequestPrecision::kFull;
+  return spec.cache.value_or(same_each_time);
 }
 
 std::string answer_key(const JobSpec& spec, std::string_view revision) {

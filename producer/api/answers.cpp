@@ -82,7 +82,13 @@ http::Response accepted_answer(const Submission& submission, const std::optional
   for (const NewJob& fresh : submission.jobs) {
     if (!first) body += ',';
     first = false;
-    body += job_text(fresh.job);
+    if (fresh.job.result) {  // All in one answer: they may be gigabytes.
+      Job without = fresh.job;
+      without.result.reset();
+      body += job_text(without);
+    } else {
+      body += job_text(fresh.job);
+    }
   }
   body += "]}";
   http::Response response = http::Response::json(202, std::move(body));

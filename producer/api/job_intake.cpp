@@ -1,6 +1,5 @@
 #include "producer/api/job_intake.h"
 
-#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -58,9 +57,7 @@ Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, b
 std::optional<http::Response> JobIntake::submit(Submission submission, Done done,
                                                 SubmitCoalescer::GivenUp given_up) {
   if (shares_answers()) answers_->look(submission);
-  const bool known = std::all_of(submission.jobs.begin(), submission.jobs.end(),
-                                 [](const NewJob& fresh) { return fresh.answer.has_value(); });
-  const auto admitted = known ? tl::expected<void, Admission::Refused>() : admission_.admit(submission.jobs);
+  const auto admitted = admission_.admit(submission.jobs);
   if (!admitted && !(shares_answers() && answers_->look_for_stale(submission))) {
     const Admission::Refused& full = admitted.error();
     count_refused(full.code);

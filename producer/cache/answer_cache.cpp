@@ -10,6 +10,8 @@ namespace {
 // Of larger submissions the database alone decides: they don't wait for an answer, and would push others'
 // out.
 constexpr std::size_t kLookedUpMax = 500;
+// Of copies for one submission; the database ends the rest in portions.
+constexpr std::size_t kCopiedBytes = 4'000'000;
 
 bool wants(const NewJob& fresh) {
   return !fresh.answer_key.empty() && !fresh.answer;
@@ -19,6 +21,13 @@ bool wants(const NewJob& fresh) {
 
 void AnswerCache::look(Submission& submission) {
   if (submission.jobs.size() > kLookedUpMax) return;
+  std::size_t bytes = 0;
+  const auto too_much = [&bytes](const Answer& answer) {
+    const std::size_t before = bytes;
+    bytes += answer.result.text.size() + answer.result.reasoning_content.size() +
+             answer.result.logprobs_json.size();
+    return before > 0 && bytes > kCopiedBytes;
+  };
   const std::int64_t now = now_us();
   std::vector<NewJob*> left;
   std::vector<std::string> keys;
@@ -27,6 +36,7 @@ void AnswerCache::look(Submission& submission) {
     std::string key = answer_cache_key(fresh.job.tenant, fresh.answer_key);
     auto known = own_.find(key);
     if (known && known->until_us > now) {
+      if (too_much(*known)) return;
       metrics_.lookups.with({"process"}).add();
       fresh.answer = std::move(*known);
     } else {
@@ -37,6 +47,7 @@ void AnswerCache::look(Submission& submission) {
   auto found = shared_.find(keys, Deadline::in(clock_, config_.redis_timeout));
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (!found[i] || found[i]->until_us <= now) continue;
+    if (too_much(*found[i])) return;
     metrics_.lookups.with({"redis"}).add();
     own_.put(keys[i], *found[i]);
     left[i]->answer = std::move(*found[i]);

@@ -38,7 +38,7 @@ Duration Rescuer::run_once() {
     return config_.retry_after;
   }
   const bool more =
-      *rescued == config_.batch_max || *expired == config_.batch_max || *settled >= config_.batch_max;
+      *rescued == config_.batch_max || *expired == config_.batch_max || *settled > 0;
   return more ? Duration::zero() : Duration(config_.look_every);
 }
 

@@ -189,7 +189,8 @@ class RealService final : public Service {
         sweeper_("sweeper", clock, [this] { return sweep(); }),
         intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api, &answers_),
         api_({jobs_, reader_, waiters_, intake_, claims_, sessions_, authenticator_, models_, clock, &guard_,
-              [this](const NewJob& fresh) {
+              [this](const NewJob& fresh) -> std::optional<Estimate> {
+                if (!fresh.is_to_run()) return std::nullopt;
                 return estimator_.of_new(fresh.job.model, fresh.job.priority, fresh.tokens_max);
               }},
              config_.api),

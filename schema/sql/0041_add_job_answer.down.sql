@@ -1,1 +1,8 @@
-ALTER TABLE job DROP COLUMN leader_id, DROP COLUMN answer_key;
+ALTER TABLE job
+  MODIFY COLUMN queue_rank TINYINT UNSIGNED GENERATED ALWAYS AS (CASE
+    WHEN publish_due IS NULL THEN NULL
+    WHEN published_at IS NOT NULL THEN 0
+    WHEN attempt > 0 THEN 1
+    ELSE 2 END) STORED,
+  DROP COLUMN leader_id,
+  DROP COLUMN answer_key;

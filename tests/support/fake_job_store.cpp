@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "common/base/backoff.h"
 #include "common/base/check.h"
@@ -63,54 +64,58 @@ void FakeJobStore::end(Row& row, JobState to, std::optional<JobResult> result,
   event.shard = row.shard;
   event.publish_due_us = now_us();
   events_.push_back(std::move(event));
-  if (row.job.leader_id.empty()) {
-    settle_answer(row);
-  } else if (to != JobState::kSucceeded) {
-    row.job.leader_id = JobId();
-  }
+  const bool followed = std::exchange(row.follows, false);
+  if (to != JobState::kSucceeded) row.job.leader_id = JobId();
+  if (!followed) settle_answer(row);
 }
 
 void FakeJobStore::join_answer(NewJob& fresh) {
   fresh.job.leader_id = fresh.answer ? fresh.answer->job : JobId();
   if (fresh.answer_key.empty() || fresh.answer) return;
-  AnswerRow& known = answers_[{fresh.job.tenant.value, fresh.answer_key}];
-  const auto leader = rows_.find(known.job.value);
-  if (leader != rows_.end() && known.expires_us > now_us()) {
-    fresh.answer = Answer{known.job, known.expires_us, *leader->second.job.result};
-    fresh.job.leader_id = known.job;
-  } else if (leader != rows_.end() && !is_final(leader->second.job.state) &&
-             fresh.job.priority >= leader->second.job.priority) {
-    if (fresh.may_follow) fresh.job.leader_id = known.job;
+  AnswerRow& row = answers_[{fresh.job.tenant.value, fresh.answer_key}];
+  if (row.expires_us > now_us()) {
+    fresh.answer = Answer{row.known, row.expires_us, *rows_.at(row.known.value).job.result};
+    fresh.job.leader_id = row.known;
+    return;
+  }
+  const auto leader = rows_.find(row.leader.value);
+  if (leader != rows_.end() && !is_final(leader->second.job.state) &&
+      fresh.job.priority >= leader->second.job.priority) {
+    if (fresh.may_follow) fresh.job.leader_id = row.leader;
   } else {
-    known = AnswerRow{fresh.job.id, fresh.answer_keep_s, -1};
+    row.leader = fresh.job.id;
+    row.keep_s = fresh.answer_keep_s;
   }
 }
 
-void FakeJobStore::settle_answer(Row& leader) {
-  if (leader.answer_key.empty()) return;
-  const auto at = answers_.find({leader.job.tenant.value, leader.answer_key});
-  const bool own = at != answers_.end() && at->second.job == leader.job.id;
-  JobId heir;
+void FakeJobStore::settle_answer(Row& ended) {
+  const auto at = answers_.find({ended.job.tenant.value, ended.answer_key});
+  if (ended.answer_key.empty() || at == answers_.end()) return;
+  AnswerRow& answer = at->second;
+  const JobState to = ended.job.state;
+  const bool led = answer.leader == ended.job.id;
+  if (!led && to != JobState::kSucceeded) return;
+  if (led) answer.leader = JobId();
+  if (to == JobState::kSucceeded) {
+    answer.known = ended.job.id;
+    answer.expires_us = now_us() + answer.keep_s * 1'000'000;
+  }
   for (auto& [id, row] : rows_) {
-    if (row.job.leader_id != leader.job.id || row.job.state != JobState::kQueued) continue;
-    if (leader.job.state == JobState::kSucceeded) {
-      end(row, JobState::kSucceeded, leader.job.result, std::nullopt);
-    } else if (heir.empty()) {
-      heir = row.job.id;
+    if (!row.follows || row.answer_key != ended.answer_key || row.job.tenant != ended.job.tenant) continue;
+    if (to == JobState::kSucceeded) {
+      row.job.leader_id = ended.job.id;
+      end(row, to, ended.job.result, std::nullopt);
+    } else if (to == JobState::kFailed) {
+      write_letter(row, *ended.job.error, DeadReason::kFailed);
+      end(row, to, std::nullopt, ended.job.error);
+    } else if (to == JobState::kDead || answer.leader.empty()) {
+      if (to != JobState::kDead) answer.leader = row.job.id;
+      row.follows = false;
       row.job.leader_id = JobId();
       row.publish_due_us = row.job.created_us;
-    } else {
-      row.job.leader_id = heir;
     }
   }
-  if (!own) return;
-  if (leader.job.state == JobState::kSucceeded) {
-    at->second.expires_us = now_us() + at->second.keep_s * 1'000'000;
-  } else if (heir.empty()) {
-    answers_.erase(at);
-  } else {
-    at->second.job = heir;
-  }
+  if (answer.leader.empty() && answer.known.empty()) answers_.erase(at);
 }
 
 Result<int> FakeJobStore::settle_followers(int, Deadline) {
@@ -124,8 +129,8 @@ Result<std::optional<Answer>> FakeJobStore::find_answer(const TenantId& tenant, 
   MutexLock lock(mutex_);
   if (const auto fault = enter("find_answer")) return fail(fault->code, "fault asked for");
   const auto known = answers_.find({tenant.value, key});
-  if (known == answers_.end() || known->second.expires_us < 0) return std::optional<Answer>();
-  const Job& job = rows_.at(known->second.job.value).job;
+  if (known == answers_.end() || known->second.known.empty()) return std::optional<Answer>();
+  const Job& job = rows_.at(known->second.known.value).job;
   return std::optional(Answer{job.id, known->second.expires_us, *job.result});
 }
 
@@ -135,8 +140,8 @@ Result<int> FakeJobStore::forget_answers(int limit, Deadline) {
   int forgotten = 0;
   std::erase_if(answers_, [&](const auto& entry) {
     const std::int64_t until = entry.second.expires_us;
-    return until >= 0 && until + kStaleAnswerS * 1'000'000 <= now_us() && forgotten < limit &&
-           ++forgotten > 0;
+    return until >= 0 && entry.second.leader.empty() && until + kStaleAnswerS * 1'000'000 <= now_us() &&
+           forgotten < limit && ++forgotten > 0;
   });
   return forgotten;
 }
@@ -218,7 +223,8 @@ std::vector<Status> FakeJobStore::submit(std::span<Submission> submissions, Dead
         row.tokens_max = fresh.tokens_max;
         row.shard = shard_of_id(fresh.job.id.value).value_or(0);
         row.lifetime_s = fresh.expires_in_s;
-        row.answer_key = fresh.answer_key;
+        row.answer_key = fresh.answer ? "" : fresh.answer_key;
+        row.follows = !fresh.answer && !fresh.job.leader_id.empty();
         row.publish_due_us = now_us() + (fresh.publish_reserved ? us(rules_.republish_after) : 0);
         if (fresh.publish_reserved) row.published_us = now_us();
         if (!fresh.is_to_run()) {
@@ -372,7 +378,11 @@ Result<Job> FakeJobStore::erase(const TenantId& tenant, const JobId& id, Deadlin
     end(row, JobState::kCancelled, std::nullopt,
         JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
   }
-  std::erase_if(answers_, [&id](const auto& entry) { return entry.second.job == id; });
+  for (auto at = answers_.begin(); at != answers_.end();) {
+    AnswerRow& answer = at->second;
+    if (answer.known == id) answer = AnswerRow{answer.leader, {}, answer.keep_s, -1};
+    at = answer.leader.empty() && answer.known.empty() ? answers_.erase(at) : std::next(at);
+  }
   row.erased = true;
   row.request_json.clear();
   if (row.job.result) {
@@ -394,7 +404,8 @@ Result<std::int64_t> FakeJobStore::count_queued(const std::string& model, Priori
   if (const auto fault = enter("count_queued")) return fail(fault->code, "fault asked for");
   const auto count = std::count_if(rows_.begin(), rows_.end(), [&](const auto& entry) {
     const Job& job = entry.second.job;
-    return job.state == JobState::kQueued && job.model == model && job.priority == priority;
+    return job.state == JobState::kQueued && !entry.second.follows && job.model == model &&
+           job.priority == priority;
   });
   return std::min<std::int64_t>(count, count_max);
 }
@@ -584,7 +595,7 @@ Result<std::vector<EndingResult>> FakeJobStore::finish(std::span<const Ending> e
         if (ended) result.job = row.job;
         const auto known = answers_.find({row.job.tenant.value, row.answer_key});
         if (row.job.state == JobState::kSucceeded && known != answers_.end() &&
-            known->second.job == row.job.id) {
+            known->second.known == row.job.id) {
           result.answer_key = row.answer_key;
           result.answer_until_us = known->second.expires_us;
         }

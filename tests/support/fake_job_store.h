@@ -145,6 +145,7 @@ class FakeJobStore final : public JobStore,
     std::int64_t lease_due_us = -1;
     std::string worker_id;
     std::string answer_key;
+    bool follows = false;
     std::int64_t lifetime_s = 0;
     std::vector<AttemptRecord> failed_starts;
     bool erased = false;
@@ -157,7 +158,8 @@ class FakeJobStore final : public JobStore,
     std::int64_t expires_us = 0;
   };
   struct AnswerRow {
-    JobId job;
+    JobId leader;
+    JobId known;
     std::int64_t keep_s = 0;
     std::int64_t expires_us = -1;  // -1 = NULL.
   };

@@ -49,6 +49,11 @@ class AnswerContract : public testing::StoreContract<T> {
     for (const DueTask& task : this->due(priority)) ids.push_back(task.ref.id);
     return ids;
   }
+  std::int64_t rows_in(const std::string& table) {
+    auto rows =
+        testing::MysqlDatabase::instance()->pool().query(Sql("SELECT COUNT(*) FROM " + table), this->soon());
+    return rows ? rows->front().int64(0) : -1;
+  }
   int settle() { return this->jobs().settle_followers(100, this->soon()).value_or(-1); }
 };
 
@@ -116,35 +121,93 @@ TYPED_TEST(AnswerContract, AnotherTenantsJobsAreTheirOwn) {
   EXPECT_TRUE(this->add(this->new_job()).is_to_run());  // Without a key.
 }
 
-TYPED_TEST(AnswerContract, WhenTheLeaderFailsAFollowerRunsAndTheOthersFollowIt) {
-  for (const bool cancelled : {false, true}) {
-    const NewJob leader = this->add();
-    const NewJob second = this->add();
-    const NewJob third = this->add();
-    if (cancelled) {
-      ASSERT_TRUE(this->jobs().cancel(kTenant, leader.job.id, this->soon()).has_value());
-    } else {
-      const EndingResult failed = this->fail_with(this->start(leader.job.id), true);
-      EXPECT_EQ(failed.job->state, JobState::kFailed);
-      EXPECT_TRUE(failed.answer_key.empty());
-    }
-    EXPECT_TRUE(this->read(second.job.id).leader_id.empty());
-    EXPECT_EQ(this->read(third.job.id).leader_id, second.job.id);
-    EXPECT_THAT(this->due_ids(), ElementsAre(second.job.id));
-    const NewJob fourth = this->add();
-    EXPECT_EQ(fourth.job.leader_id, second.job.id);
-    this->succeed(this->start(second.job.id), "in its place");
-    EXPECT_EQ(this->read(third.job.id).result->text, "in its place");
-    EXPECT_EQ(this->read(fourth.job.id).result->text, "in its place");
-    EXPECT_EQ(this->add().job.result->text, "in its place");
-    this->advance(seconds(61));
+TYPED_TEST(AnswerContract, WhenTheLeaderIsCancelledAFollowerRunsForTheOthers) {
+  const NewJob leader = this->add();
+  const NewJob second = this->add();
+  const NewJob third = this->add();
+  ASSERT_TRUE(this->jobs().cancel(kTenant, leader.job.id, this->soon()).has_value());
+  EXPECT_TRUE(this->read(second.job.id).leader_id.empty());
+  EXPECT_EQ(this->read(third.job.id).leader_id, leader.job.id);  // Whom it was accepted behind.
+  EXPECT_THAT(this->due_ids(), ElementsAre(second.job.id));
+  const NewJob fourth = this->add();
+  EXPECT_EQ(fourth.job.leader_id, second.job.id);
+  this->succeed(this->start(second.job.id), "in its place");
+  for (const NewJob& follower : {third, fourth}) {
+    const Job job = this->read(follower.job.id);
+    EXPECT_EQ(job.result->text, "in its place");
+    EXPECT_EQ(job.leader_id, second.job.id);
+  }
+  EXPECT_EQ(this->add().job.result->text, "in its place");
+}
+
+TYPED_TEST(AnswerContract, ARequestThatCannotSucceedFailsForAll) {
+  const NewJob leader = this->add();
+  const NewJob second = this->add();
+  const NewJob third = this->add();
+  const EndingResult failed = this->fail_with(this->start(leader.job.id), true);
+  EXPECT_EQ(failed.job->state, JobState::kFailed);
+  EXPECT_TRUE(failed.answer_key.empty());
+  for (const NewJob& follower : {second, third}) {
+    const Job job = this->read(follower.job.id);
+    EXPECT_EQ(job.state, JobState::kFailed);
+    EXPECT_EQ(job.error->code, "engine_error");
+    EXPECT_TRUE(job.leader_id.empty());
+    EXPECT_THAT(this->event_types(job.id), ElementsAre("job.failed"));
+    EXPECT_TRUE(this->world_->letters().show_letter(job.id, this->soon()).has_value());
+  }
+  EXPECT_TRUE(this->add().is_to_run());
+}
+
+TYPED_TEST(AnswerContract, WhereTheAttemptsAreUsedUpEachIsTriedForItself) {
+  const NewJob leader = this->add();
+  const NewJob second = this->add();
+  const NewJob third = this->add();
+  for (int attempt = 0; attempt < JobRules{}.attempts_max; ++attempt) {
+    const auto claimed = this->claim(leader.job.id, attempt);
+    ASSERT_EQ(claimed.size(), 1U);
+    EXPECT_THAT(this->due_ids(), IsEmpty());  // The others wait while it is tried again.
+    this->fail_with(claimed.front().ref, false);
+    this->advance(seconds(60));
+  }
+  EXPECT_EQ(this->read(leader.job.id).state, JobState::kDead);
+  EXPECT_THAT(this->due_ids(), ::testing::UnorderedElementsAre(second.job.id, third.job.id));
+  EXPECT_TRUE(this->read(second.job.id).leader_id.empty());
+  this->succeed(this->start(second.job.id), "well");
+  EXPECT_EQ(this->read(third.job.id).state, JobState::kQueued);
+  this->succeed(this->start(third.job.id), "well");
+}
+
+TYPED_TEST(AnswerContract, ALeaderThatEndsAloneLeavesNothing) {
+  this->fail_with(this->start(this->add().job.id), true);
+  EXPECT_TRUE(this->add().is_to_run());
+  ASSERT_TRUE(this->jobs().expire_due(10, this->soon()).has_value());
+  this->advance(seconds(4'000));
+  EXPECT_EQ(*this->jobs().expire_due(10, this->soon()), 1);
+  if constexpr (std::is_same_v<TypeParam, MysqlWorld>) {
+    EXPECT_EQ(this->rows_in("answer"), 0);
   }
 }
 
-TYPED_TEST(AnswerContract, ALeaderThatFailsAloneLeavesNothing) {
-  const NewJob leader = this->add();
-  this->fail_with(this->start(leader.job.id), true);
-  EXPECT_TRUE(this->add().is_to_run());
+TYPED_TEST(AnswerContract, LeaderAndFollowersExpireTogether) {
+  for (int i = 0; i < 5; ++i) this->add();
+  this->advance(seconds(4'000));
+  while (*this->jobs().expire_due(3, this->soon()) > 0) continue;
+  EXPECT_THAT(this->due_ids(), IsEmpty());
+  JobFilter all;
+  all.tenant = kTenant;
+  const auto jobs = this->jobs().list(all, this->soon());
+  ASSERT_EQ(jobs->size(), 5U);
+  for (const Job& job : *jobs) EXPECT_EQ(job.state, JobState::kExpired);
+  this->settle();
+  if constexpr (std::is_same_v<TypeParam, MysqlWorld>) {
+    EXPECT_EQ(this->rows_in("answer"), 0);
+    EXPECT_EQ(this->rows_in("follower"), 0);
+  }
+}
+
+TYPED_TEST(AnswerContract, WhoFollowsDoesNotCountAsWaitingForAWorker) {
+  for (int i = 0; i < 4; ++i) this->add();
+  EXPECT_EQ(*this->jobs().count_queued("sluice-tiny", Priority::kNormal, 100, this->soon()), 1);
 }
 
 TYPED_TEST(AnswerContract, AFollowerHasItsOwnCancelAndItsOwnTime) {
@@ -178,10 +241,10 @@ TYPED_TEST(AnswerContract, AMoreUrgentJobTakesTheLead) {
   EXPECT_EQ(next.job.leader_id, high.job.id);
   this->succeed(this->start(high.job.id), "soon");
   EXPECT_EQ(this->read(next.job.id).result->text, "soon");
-  EXPECT_EQ(this->read(behind.job.id).state, JobState::kQueued);
-  this->succeed(this->start(low.job.id), "later");
-  EXPECT_EQ(this->read(behind.job.id).result->text, "later");
+  EXPECT_EQ(this->read(behind.job.id).result->text, "soon");  // It profits.
   EXPECT_EQ(this->add().job.result->text, "soon");
+  this->succeed(this->start(low.job.id), "later");
+  EXPECT_EQ(this->add().job.result->text, "later");
 }
 
 TYPED_TEST(AnswerContract, WhoReadsAlongTakesAResultButWaitsForNone) {
@@ -251,18 +314,46 @@ TYPED_TEST(AnswerContract, AnErasedJobsResultIsGivenToNobodyAnyMore) {
   EXPECT_EQ(this->read(shared.job.id).result->text, "private");  // Another job, and its own.
 }
 
-TYPED_TEST(AnswerContract, AnyNumberOfFollowersEnd) {
-  const NewJob leader = this->add();
-  std::vector<Submission> calls(1);
-  for (int i = 0; i < 500; ++i) calls[0].jobs.push_back(this->equal());
-  ASSERT_TRUE(this->jobs().submit(calls, this->soon())[0].has_value());
-  this->succeed(this->start(leader.job.id), "for all");
-  while (this->settle() > 0) continue;
-  for (const NewJob& fresh : calls[0].jobs) {
-    const Job job = this->read(fresh.job.id);
-    ASSERT_EQ(job.state, JobState::kSucceeded);
-    ASSERT_EQ(job.result->text, "for all");
+TYPED_TEST(AnswerContract, AnyNumberOfFollowersEnds) {
+  for (const auto to : {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
+    const NewJob leader = this->add();
+    std::vector<Submission> calls(1);
+    for (int i = 0; i < 500; ++i) calls[0].jobs.push_back(this->equal());
+    ASSERT_TRUE(this->jobs().submit(calls, this->soon())[0].has_value());
+    if (to == JobState::kSucceeded) {
+      this->succeed(this->start(leader.job.id), "for all");
+    } else if (to == JobState::kFailed) {
+      this->fail_with(this->start(leader.job.id), true);
+    } else {
+      ASSERT_TRUE(this->jobs().cancel(kTenant, leader.job.id, this->soon()).has_value());
+      const auto due = this->due_ids();
+      ASSERT_EQ(due.size(), 1U);
+      this->succeed(this->start(due.front()), "for all");
+    }
+    while (this->settle() > 0) continue;
+    for (const NewJob& fresh : calls[0].jobs) {
+      const Job job = this->read(fresh.job.id);
+      ASSERT_EQ(job.state, to == JobState::kFailed ? to : JobState::kSucceeded);
+      if (job.result) {
+        ASSERT_EQ(job.result->text, "for all");
+      }
+    }
+    this->advance(seconds(61));
   }
+}
+
+TYPED_TEST(AnswerContract, AResultThatIsTooLargeForAllAtOnceReachesAll) {
+  this->succeed(this->start(this->add().job.id), std::string(1'500'000, 'x'));
+  std::vector<Submission> calls(1);
+  for (int i = 0; i < 10; ++i) calls[0].jobs.push_back(this->equal());
+  ASSERT_TRUE(this->jobs().submit(calls, this->soon())[0].has_value());
+  if constexpr (std::is_same_v<TypeParam, MysqlWorld>) {
+    EXPECT_EQ(calls[0].jobs[0].job.state, JobState::kSucceeded);
+    EXPECT_EQ(calls[0].jobs[9].job.state, JobState::kQueued);
+  }
+  EXPECT_THAT(this->due_ids(), IsEmpty());
+  while (this->settle() > 0) continue;
+  for (const NewJob& fresh : calls[0].jobs) EXPECT_EQ(this->read(fresh.job.id).state, JobState::kSucceeded);
 }
 
 TYPED_TEST(AnswerContract, JobsThatComeWhileTheLeaderEndsAreNeverLeftWaiting) {
@@ -282,22 +373,21 @@ TYPED_TEST(AnswerContract, JobsThatComeWhileTheLeaderEndsAreNeverLeftWaiting) {
       this->fail_with(ref, true);
     }
     submitter.join();
+    // Those that came before the end share it; of those that came after, with no result, one leads.
+    std::vector<JobId> left;
     for (const NewJob& one : added) {
       const Job job = this->read(one.job.id);
-      if (well) {
-        EXPECT_EQ(job.state, JobState::kSucceeded) << round;
-        continue;
+      if (!is_final(job.state)) {
+        left.push_back(job.id);
+      } else {
+        EXPECT_EQ(job.state, well ? JobState::kSucceeded : JobState::kFailed) << round;
       }
-      // One of them runs, and the others wait for that one.
-      const JobId& runs = job.leader_id.empty() ? job.id : job.leader_id;
-      EXPECT_EQ(this->due_ids(), std::vector<JobId>{runs}) << round;
     }
-    if (!well) {
-      const auto ids = this->due_ids();
-      ASSERT_EQ(ids.size(), 1U);
-      this->succeed(this->start(ids.front()));
-      for (const NewJob& one : added) EXPECT_EQ(this->read(one.job.id).state, JobState::kSucceeded);
-    }
+    const auto due = this->due_ids();
+    EXPECT_EQ(due.size(), left.empty() ? 0U : 1U) << round;
+    EXPECT_TRUE(left.empty() || !well) << round;
+    if (!due.empty()) this->succeed(this->start(due.front()));
+    for (const JobId& id : left) EXPECT_EQ(this->read(id).state, JobState::kSucceeded) << round;
   }
 }
 
@@ -317,12 +407,40 @@ TEST_F(AnswerRows, FollowersOfALeaderThatIsGoneRunByThemselves) {
   // By hand, as nothing of ours would.
   testing::MysqlDatabase::instance()->execute("DELETE FROM job WHERE id = '" + leader.value + "'");
   EXPECT_EQ(*jobs().settle_followers(10, soon()), 0);
-  advance(seconds(6));
+  advance(seconds(61));
   EXPECT_EQ(*jobs().settle_followers(10, soon()), 1);
   EXPECT_TRUE(read(follower).leader_id.empty());
-  EXPECT_EQ(read(last).leader_id, follower);
   succeed(claim(follower).front().ref);
   EXPECT_EQ(read(last).state, JobState::kSucceeded);
+}
+
+TEST_F(AnswerRows, WhoIsCancelledOrExpiresWhileItsLeaderEndsEndsOnce) {
+  for (int round = 0; round < 10; ++round) {
+    NewJob fresh = new_job();
+    fresh.answer_key = std::string(64, static_cast<char>('a' + round));
+    const JobId leader = submit(fresh);
+    std::vector<JobId> followers;
+    for (int i = 0; i < 6; ++i) {
+      fresh.job.id = new_job().job.id;
+      followers.push_back(submit(fresh));
+    }
+    const TaskRef ref = claim(leader).front().ref;
+    std::thread canceller([&] {
+      for (const JobId& id : followers) EXPECT_TRUE(jobs().cancel(kTenant, id, soon()).has_value());
+    });
+    std::thread settler([&] { EXPECT_TRUE(jobs().settle_followers(10, soon()).has_value()); });
+    if (round % 2 == 0) {
+      succeed(ref);
+    } else {
+      fail_with(ref, true);
+    }
+    canceller.join();
+    settler.join();
+    for (const JobId& id : followers) {
+      EXPECT_TRUE(is_final(read(id).state));
+      EXPECT_EQ(event_types(id).size(), 1U);
+    }
+  }
 }
 
 TEST_F(AnswerRows, ManyThreadsAgreeOnOneLeader) {

@@ -107,8 +107,7 @@ class MysqlWorld final : public World {
     database_.execute("UPDATE worker SET " + moved("seen_at"));
     database_.execute("UPDATE file_batch SET " + moved("created_at") + ", " + moved("expires_at") + ", " +
                       moved("work_due") + ", " + moved("close_due"));
-    database_.execute("UPDATE answer SET " + moved("expires_at"));
-    database_.execute("UPDATE follower SET " + moved("look_due"));
+    database_.execute("UPDATE answer SET " + moved("expires_at") + ", " + moved("settle_due"));
     database_.execute("UPDATE idempotency_key SET " + moved("created_at") + ", " + moved("expires_at"));
     database_.execute("UPDATE session SET " + moved("expires_at"));
   }

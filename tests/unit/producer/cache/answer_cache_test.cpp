@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "producer/api/answer_key.h"
@@ -119,6 +120,16 @@ TEST_F(AnswerCacheTest, AStaleAnswerComesFromTheRecordIfNowhereElse) {
   EXPECT_FALSE(cache_.look_for_stale(asked));  // All or nothing.
 }
 
+TEST_F(AnswerCacheTest, OfOneLargeAnswerOnlySoManyCopiesAreMade) {
+  share("a", std::string(3'000'000, 'x'));
+  Submission asked = one("a");
+  for (int i = 0; i < 9; ++i) asked.jobs.push_back(one("a").jobs[0]);
+  cache_.look(asked);
+  const auto copies = std::count_if(asked.jobs.begin(), asked.jobs.end(),
+                                    [](const NewJob& fresh) { return fresh.answer.has_value(); });
+  EXPECT_EQ(copies, 1);
+}
+
 TEST_F(AnswerCacheTest, WhatTheDatabaseKnewIsKept) {
   Submission written = one("a");
   written.jobs[0].answer = Answer{JobId{"job_x"}, unix_micros(clock_.wall_now()) + 1'000'000, {}};
@@ -193,6 +204,10 @@ TEST_F(AnswerKeyTest, HowItIsToldDoesNot) {
 
 TEST_F(AnswerKeyTest, WhatIsTheSameEachTimeIsSharedUnlessTheClientSaysOtherwise) {
   EXPECT_TRUE(shares_answer(spec_));
+  spec_.request.parameters.precision =
+      RequestPrecision::kAdaptive;  // It depends on what else there is to do.
+  EXPECT_FALSE(shares_answer(spec_));
+  spec_.request.parameters.precision = RequestPrecision::kFull;
   spec_.request.parameters.temperature = 0.7;
   EXPECT_FALSE(shares_answer(spec_));
   spec_.cache = true;
