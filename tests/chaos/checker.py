@@ -31,7 +31,7 @@ from journal import read as read_journal
 FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
 COLUMNS = ("lost", "doubled", "miscounted", "wrong", "undelivered", "out_of_order", "rerun", "unexplained")
 # How each kind may end. Any may be dead when faults buried it (looked at apart), or expire when it had to wait too long.
-ENDS = {"plain": {"succeeded"}, "slow": {"succeeded"}, "transient": {"succeeded"}, "duplicate": {"succeeded"},
+ENDS = {"plain": {"succeeded"}, "slow": {"succeeded"}, "transient": {"succeeded"}, "duplicate": {"succeeded"}, "equal": {"succeeded"},
         "crash": {"succeeded"}, "permanent": {"failed"}, "hopeless": {"dead"}, "poison": {"dead"},
         "cancelled": {"cancelled", "succeeded"}, "expiring": {"expired", "succeeded"}}
 FINAL_BATCH = ("completed", "failed", "expired", "cancelled")
@@ -179,9 +179,20 @@ class Checker:
                 self.report.add("wrong", f"{job['id']}: another answer")
             if job["state"] != "succeeded" and job["text"] is not None:
                 self.report.add("wrong", f"{job['id']} is {job['state']} and has a result")
+            if job["state"] == "succeeded" and job["attempt"] == 0:
+                self._check_shared(job, one)
             needed = one["parameters"].get("fault_attempts", 0) + 1
             if one["kind"] == "transient" and job["state"] == "succeeded" and job["attempt"] < needed:
                 self.report.add("wrong", f"{job['id']} succeeded at attempt {job['attempt']}, before it could")
+
+    def _check_shared(self, job: dict, one: dict) -> None:
+        """A job that was never started has another's result: of one that was asked the same, and computed it."""
+        leader = self.jobs.get(job["leader"])
+        asked = self.asked.get(leader["sending"]) if leader else None
+        if asked is None or asked["jobs"][leader["line"]]["prompt"] != one["prompt"]:
+            self.report.add("wrong", f"{job['id']} ({one['kind']}) succeeded without a start, and {job['leader']} was asked something else")
+        elif leader["state"] != "succeeded" or leader["attempt"] == 0:
+            self.report.add("wrong", f"{job['id']} has the result of {leader['id']}, which computed none")
 
     def _excused(self, job: dict, one: dict) -> bool:
         """Whether lost workers buried it: then the lost starts are on record, three of them or attempts used up."""
@@ -527,6 +538,7 @@ class Checker:
             "POSTs received": len(self.evidence.receiver),
             "POSTs of an event that had been taken": self._repeated_posts(),
             "starts computed": len(self.evidence.engine),
+            "jobs with an equal one's result": sum(1 for job in self.evidence.jobs if job["state"] == "succeeded" and job["attempt"] == 0),
             "jobs computed more than once": sum(1 for times in computed.values() if times > 1),
             "starts lost with their worker": sum(1 for a in self.evidence.attempts if a["code"] in ("worker_lost", "poison")),
             "jobs buried by lost workers": sum(1 for job in self.evidence.jobs if job["state"] == "dead"

@@ -11,7 +11,8 @@ from checker import COLUMNS, Checker, Evidence
 def job(job_id: str, sending: str, line: int = 0, state: str = "succeeded", **more: object) -> dict:
     text = f"{sending} line {line}" if state == "succeeded" else None
     return {"id": job_id, "batch": None, "state": state, "generation": 1, "attempt": 1, "forgiven": 0, "callback": 1,
-            "started": 10.0, "finished": 11.0, "error": None, "text": text, "sending": sending, "line": line, **more}
+            "started": 10.0, "finished": 11.0, "error": None, "leader": None, "text": text, "sending": sending,
+            "line": line, **more}
 
 
 def asked(sending: str, kinds: list[str]) -> dict:
@@ -75,6 +76,10 @@ WRONGS: dict[str, tuple[Callable[[Evidence], object], set[str]]] = {
                                                 e.events[2].update(type="job.succeeded"),
                                                 e.batches[0].update(succeeded=2, failed=0),
                                                 e.receiver[2].update(type="job.succeeded", status="succeeded")), {"wrong"}),
+    "a job that was never started has a result of nobody's": (
+        lambda e: (e.jobs[1].update(attempt=0), e.engine.remove("job_2/1/1")), {"wrong"}),
+    "a job that was never started has the result of another question": (
+        lambda e: (e.jobs[1].update(attempt=0, leader="job_1"), e.engine.remove("job_2/1/1")), {"wrong"}),
     "a sound job is dead, and nothing explains it": (
         lambda e: (e.jobs[0].update(state="dead", text=None), e.events[0].update(type="job.dead"), e.client.pop(),
                    e.receiver[0].update(type="job.dead", status="dead")), {"wrong"}),

@@ -16,7 +16,8 @@ from world import FINAL
 
 # Share of each kind; what is missing to 1 is `plain`.
 SHARES = {"slow": 0.10, "transient": 0.06, "hopeless": 0.01, "permanent": 0.05, "cancelled": 0.06, "expiring": 0.05,
-          "duplicate": 0.04}
+          "duplicate": 0.04, "equal": 0.08}
+EQUAL_AMONG = 1000      # Of so many jobs in a row the equal ones ask one of a few questions.
 
 
 def parameters_of(kind: str, chance: random.Random) -> dict:
@@ -61,7 +62,7 @@ class Load:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._caller = Caller(key, self._stop)
-        self._files = FileLoad(plan_files(plan.files, seed, SHARES, parameters_of, plan.crashes > 0), seed, key, producers,
+        self._files = FileLoad(plan_files(plan.files, seed, {kind: share for kind, share in SHARES.items() if kind != "equal"}, parameters_of, plan.crashes > 0), seed, key, producers,
                                callback_url, journal, folder)
         self._work: queue.Queue = queue.Queue(maxsize=plan.clients)
         self._clients = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(plan.clients)]
@@ -146,6 +147,8 @@ class Load:
         request = {"prompt": f"job {number} é🎉 " + "word " * chance.randint(0, 30) + "end",
                    "metadata": {"request": f"r{number}", "kind": kind},
                    "priority": chance.choice(["high", "normal", "normal", "low"])}
+        if kind == "equal":
+            request["prompt"] = f"question {chance.randint(0, 4)} of {number // EQUAL_AMONG}"
         if parameters := parameters_of(kind, chance):
             request["parameters"] = parameters
         if kind == "expiring":

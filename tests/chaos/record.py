@@ -12,7 +12,7 @@ def _seconds(column: str) -> str:
 _JOBS = ("SELECT JSON_OBJECT('id', j.id, 'batch', j.batch_id, 'state', j.state, 'generation', j.generation, "
          "'attempt', j.attempt, 'forgiven', j.attempts_forgiven, 'callback', j.callback_url IS NOT NULL, "
          f"'started', {_seconds('j.started_at')}, 'finished', {_seconds('j.finished_at')}, 'error', j.error_code, "
-         "'text', r.text, 'metadata', p.metadata) FROM job j JOIN job_payload p ON p.job_id = j.id "
+         "'leader', j.leader_id, 'text', r.text, 'metadata', p.metadata) FROM job j JOIN job_payload p ON p.job_id = j.id "
          "LEFT JOIN job_result r ON r.job_id = j.id WHERE j.id > '%s' ORDER BY j.id LIMIT 5000")
 _BATCHES = ("SELECT JSON_OBJECT('id', id, 'total', total, 'succeeded', succeeded, 'failed', failed, 'dead', dead, "
             "'cancelled', cancelled, 'expired', expired) FROM batch")
