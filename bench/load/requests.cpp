@@ -4,6 +4,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "common/base/clock.h"
+
 namespace sluice::bench {
 
 namespace {
@@ -22,9 +24,9 @@ Result<std::vector<json>> read_prompts(const std::string& path) {
   return prompts;
 }
 
-// Every job its own text, so that none is answered with another's result.
-json made_up(int number, int bytes) {
-  std::string text = "job " + std::to_string(number) + ":";
+// Every job of every run its own text, so that none is answered with another's result.
+json made_up(const std::string& run, int number, int bytes) {
+  std::string text = "job " + run + "-" + std::to_string(number) + ":";
   while (static_cast<int>(text.size()) < bytes) text += " lorem";
   return {{"prompt", text}};
 }
@@ -36,13 +38,14 @@ Result<std::vector<Submission>> make_submissions(const Options& options) {
   if (!options.prompts.empty()) {
     SLUICE_ASSIGN(prompts, read_prompts(options.prompts));
   }
+  const std::string run = std::to_string(SystemClock().wall_now().time_since_epoch().count());
   std::vector<Submission> submissions;
   for (int first = 0; first < options.jobs; first += options.batch) {
     Submission submission;
     submission.jobs = std::min(options.batch, options.jobs - first);
     json requests = json::array();
     for (int number = first; number < first + submission.jobs; ++number) {
-      json request = prompts.empty() ? made_up(number, options.prompt_bytes)
+      json request = prompts.empty() ? made_up(run, number, options.prompt_bytes)
                                      : prompts[static_cast<std::size_t>(number) % prompts.size()];
       request["parameters"] = {{"max_tokens", options.max_tokens}};
       request["priority"] = options.priority;
