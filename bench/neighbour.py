@@ -150,7 +150,7 @@ class Singles:
 
     def _one(self, prompt: str) -> str:
         until = time.monotonic() + 60
-        while (job := self._client.submit({"prompt": prompt, "parameters": {"max_tokens": 32}})) is None:
+        while (job := self._client.submit({"prompt": prompt, "cache": False, "parameters": {"max_tokens": 32}})) is None:
             if time.monotonic() > until:
                 raise SystemExit("single jobs are refused")
             time.sleep(STEP)
