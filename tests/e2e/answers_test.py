@@ -7,7 +7,7 @@ from collections import Counter
 
 from world import Client, Stack
 
-QUEUED_MAX = 150
+QUEUED_MAX = 450
 
 
 class Answers(unittest.TestCase):
