@@ -105,7 +105,8 @@ void JobApi::submit(const http::Request& request, const http::Responder& respond
   std::optional<IdempotencyClaim> claim;
   const auto look = [&] {
     const auto body = http::parse_json(request.body);
-    return parts_.claims.look(request, tenant, "/v1/jobs", body.value_or(nullptr), call_deadline());
+    return parts_.claims.look(request, tenant, "/v1/jobs", body.value_or(nullptr), claims_of_turn(is_turn),
+                              call_deadline());
   };
   if (may_be_repeated(request)) {
     auto looked = look();

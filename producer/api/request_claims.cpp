@@ -63,11 +63,9 @@ bool may_be_repeated(const http::RequestHead& head) {
   return head.headers.contains(kKey) || head.headers.contains(kRetryCount);
 }
 
-tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(const http::RequestHead& head,
-                                                                        const TenantId& tenant,
-                                                                        std::string_view route,
-                                                                        const nlohmann::json& body,
-                                                                        Deadline deadline) const {
+tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(
+    const http::RequestHead& head, const TenantId& tenant, std::string_view route, const nlohmann::json& body,
+    KnownBy known_by, Deadline deadline) const {
   Looked looked;
   if (!may_be_repeated(head)) return looked;
   IdempotencyClaim claim;
@@ -80,6 +78,9 @@ tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(const ht
     auto existing = find(tenant, claim, deadline);
     if (!existing) return tl::unexpected(std::move(existing.error()));
     looked.existing = std::move(*existing);
+  } else if (known_by == KnownBy::kKeyAlone) {
+    // No claim either: nobody would ever ask for it.
+    return looked;
   } else {
     claim.keep_s = config_.retry_window_s;
     const auto count = *head.headers.get(kRetryCount);

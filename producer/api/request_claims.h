@@ -32,11 +32,16 @@ class RequestClaims {
     std::optional<IdempotencyClaim> claim;      // Goes into the submission; none: an ordinary request.
     std::optional<IdempotencyRecord> existing;  // The same request made this before: answer with it.
   };
+  // What tells a request that is sent again from one that happens to be equal.
+  enum class KnownBy {
+    kKeyOrBody,  // Without a key an SDK's repetition is known by its route and body.
+    kKeyAlone,   // Equal bodies ask for different things, as the turns of a session do: "Go on." twice.
+  };
   // Before anything is made; reads the database only if the request is one of these. Refused: 400 for a
   // malformed key, 422 for one that another request had, 503 where the database can't tell.
   tl::expected<Looked, http::Response> look(const http::RequestHead& head, const TenantId& tenant,
                                             std::string_view route, const nlohmann::json& body,
-                                            Deadline deadline) const;
+                                            KnownBy known_by, Deadline deadline) const;
 
   // The claim of a request that names itself, still without its fingerprint; nullopt: it doesn't. Refused:
   // 400 for a malformed key.

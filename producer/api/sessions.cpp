@@ -46,6 +46,7 @@ http::Response session_busy() {
       http::error_response(409, http::error_type::kConflict, "session_busy",
                            "Another turn of the session has not ended yet.", "session_id");
   response.headers.set("Retry-After", std::to_string(kBusyRetryS));
+  response.headers.set("x-should-retry", "false");
   return response;
 }
 

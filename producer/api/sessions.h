@@ -1,6 +1,10 @@
 // Conversations that clients go on with by a name alone: what was said so far is put before the request's own
 // messages, so that the job that is stored asks for all of it.
 //
+// A turn that is sent again is known by its Idempotency-Key alone: short messages are often equal, and an
+// equal one is mostly the next turn. Said twice it can be seen; answered with an earlier turn's answer it is
+// lost.
+//
 // A turn that brought no answer (cancelled, failed, expired) is left out, with what it asked: the next one
 // goes on from the turn before it, and takes its number.
 //
@@ -16,6 +20,7 @@
 #include "common/http/message.h"
 #include "common/store/job_store.h"
 #include "common/store/session_store.h"
+#include "producer/api/request_claims.h"
 #include "producer/api/submit_request.h"
 #include "producer/wait/job_reader.h"
 
@@ -60,9 +65,14 @@ class Sessions {
   const SessionsConfig config_;
 };
 
+// How RequestClaims tell a request's repetition, if it is a turn and if it isn't.
+inline RequestClaims::KnownBy claims_of_turn(bool is_turn) {
+  return is_turn ? RequestClaims::KnownBy::kKeyAlone : RequestClaims::KnownBy::kKeyOrBody;
+}
 // "continued; turn=2".
 std::string session_header(const SessionTurn& turn);
-// 409 with Retry-After: another turn is under way.
+// 409 with Retry-After: another turn is under way. An SDK is told not to repeat the request by itself: if it
+// does so since an answer was lost on the way, the turn under way is its own, and would be said twice.
 http::Response session_busy();
 // `earlier` goes behind the system messages that `own` begins with, and before the rest. If `own` has such,
 // those that `earlier` begins with are left out.

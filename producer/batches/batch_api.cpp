@@ -148,7 +148,8 @@ http::Response BatchApi::made_before(const TenantId& tenant, const IdempotencyRe
 
 tl::expected<RequestClaims::Looked, http::Response> BatchApi::look(const http::Request& request,
                                                                    const TenantId& tenant, const json& body) {
-  return parts_.claims.look(request, tenant, "/v1/batches", body, call_deadline());
+  return parts_.claims.look(request, tenant, "/v1/batches", body, RequestClaims::KnownBy::kKeyOrBody,
+                            call_deadline());
 }
 
 http::Response BatchApi::start(const http::Request& request, const json& body, NewFileBatch batch,

@@ -112,7 +112,12 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
     parameters.seed = static_cast<std::int64_t>(parts_.rng.next() >> 1);
     parsed->spec.seed_is_ours = true;
   }
-  auto looked = parts_.claims.look(request, tenant, surface_route(surface), *body, call_deadline());
+  const bool is_turn = !parsed->spec.session_id.empty();
+  const auto look = [&] {
+    return parts_.claims.look(request, tenant, surface_route(surface), *body, claims_of_turn(is_turn),
+                              call_deadline());
+  };
+  auto looked = look();
   if (!looked) {
     responder.send(std::move(looked.error()));
     return;
@@ -126,7 +131,6 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
   asked.stream = parsed->stream;
   asked.include_usage = parsed->include_usage;
   asked.cancel_on_disconnect = parsed->cancel_on_disconnect;
-  const bool is_turn = !parsed->spec.session_id.empty();
   const auto attach_to = [&](const IdempotencyRecord& existing) {
     const JobId made{existing.resource_id};
     if (is_turn) asked.session = parts_.sessions.header_of(tenant, made, call_deadline());
@@ -138,7 +142,7 @@ void CompletionApi::create(Surface surface, const http::Request& request, const 
     auto turn = parts_.sessions.continue_with(tenant, parsed->spec, call_deadline());
     if (!turn) {
       // The turn that it meets may be what this very request made meanwhile.
-      looked = parts_.claims.look(request, tenant, surface_route(surface), *body, call_deadline());
+      looked = look();
       if (looked && looked->existing) return attach_to(*looked->existing);
       parts_.intake.count_refused(turn.error().code);
       responder.send(std::move(turn.error().answer));

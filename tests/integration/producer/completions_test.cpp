@@ -376,6 +376,7 @@ TEST_F(ProducerCompletions, ATurnIsBusyUntilItEndsAndIsNeverLost) {
   EXPECT_EQ(busy.status, 409);
   EXPECT_EQ(busy.json["error"]["code"], "session_busy");
   EXPECT_EQ(busy.headers.at("retry-after"), "1");
+  EXPECT_EQ(busy.headers.at("x-should-retry"), "false");
   EXPECT_EQ(http.post("/v1/jobs", body).json["error"]["code"], "session_busy");
   // A repetition is the same turn, under way or not.
   const Reply again = client(*two).post("/v1/chat/completions", body.dump(), key);
@@ -425,6 +426,37 @@ TEST_F(ProducerCompletions, ATurnIsBusyUntilItEndsAndIsNeverLost) {
   }
   EXPECT_EQ(taken, 1);
   EXPECT_EQ(number("SELECT COUNT(*) FROM job"), 4);
+}
+
+// An SDK repeats what was refused by itself; the only job that an equal request made is the turn before.
+TEST_F(ProducerCompletions, EqualTurnsAreTwoTurnsThoughTheSecondIsARepetition) {
+  auto service = make_service();
+  Client http = client(*service);
+  const auto turn = [&http](const char* path, const std::string& session, const char* count) {
+    const json body = {{"session_id", session}, {"messages", kChat["messages"]}};
+    return http.post(path, body.dump(),
+                     {std::string("X-Stainless-Retry-Count: ") + count, "Prefer: respond-async"});
+  };
+  int done = 0;
+  for (const char* path : {"/v1/chat/completions", "/v1/jobs"}) {
+    const std::string session = "s-" + std::to_string(done);
+    const Reply first = turn(path, session, "0");
+    ASSERT_EQ(first.status, 202) << first.body;
+    EXPECT_EQ(first.headers.at("x-sluice-session"), "new; turn=1");
+    const Reply busy = turn(path, session, "0");
+    EXPECT_EQ(busy.json["error"]["code"], "session_busy") << busy.body;
+    EXPECT_EQ(turn(path, session, "1").json["error"]["code"], "session_busy")
+        << "it is not the turn that is under way";
+    start_worker();
+    EXPECT_TRUE(eventually([&] { return in_state("succeeded") == done + 1; }));
+    const Reply second = turn(path, session, "1");
+    ASSERT_EQ(second.status, 202) << second.body;
+    EXPECT_NE(second.json["id"], first.json["id"]);
+    EXPECT_EQ(second.headers.at("x-sluice-session"), "continued; turn=2");
+    done += 2;
+    EXPECT_TRUE(eventually([&] { return in_state("succeeded") == done; }));
+    stop_worker();
+  }
 }
 
 TEST_F(ProducerCompletions, AJobGoesWithItsClientIfThatWishesSo) {
