@@ -2,7 +2,8 @@
 //
 // A client names its request by a key (header Idempotency-Key). An SDK that repeats a request by itself, and
 // names none, is recognised by the request itself, for a while. The row is written in the transaction that
-// makes the resource (JobStore::submit, insert_claims), so it is there if and only if the resource is.
+// makes the resource (JobStore::submit, insert_claims), so it is never there without that. It goes before its
+// time with a job that is erased, or is cancelled since its client left (JobStore::erase, cancel_left).
 //
 // Safe for concurrent use. Errors as in job_store.h.
 #pragma once

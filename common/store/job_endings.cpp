@@ -174,18 +174,31 @@ Result<Job> MysqlJobStore::erase(const TenantId& tenant, const JobId& id, Deadli
 }
 
 Result<Job> MysqlJobStore::cancel(const TenantId& tenant, const JobId& id, Deadline deadline) {
+  return cancel_one(tenant, id, false, deadline);
+}
+
+Result<Job> MysqlJobStore::cancel_left(const TenantId& tenant, const JobId& id, Deadline deadline) {
+  return cancel_one(tenant, id, true, deadline);
+}
+
+Result<Job> MysqlJobStore::cancel_one(const TenantId& tenant, const JobId& id, bool frees_key,
+                                      Deadline deadline) {
   auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<bool> {
     Sql select(store::kSelectLocked);
     select.text("WHERE id = ? AND tenant_id = ? FOR UPDATE").bind(id.value).bind(tenant.value);
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     if (rows.empty()) return fail(ErrorCode::kNotFound, "no job with id " + id.value);
     LockedJob locked = store::read_locked(rows.front());
+    const bool had_ended = is_final(locked.job.state);
     SLUICE_TRY(cancel_locked(db, locked, ids_, deadline));
+    if (!frees_key || had_ended) return true;
+    Sql sql("DELETE FROM idempotency_key WHERE resource_id = ?");
+    if (auto freed = db.execute(sql.bind(id.value), deadline); !freed) return fail(freed.error());
     return true;
   });
   // Repeating is safe: a job that is final already stays as it is.
   if (!done && done.error().code != ErrorCode::kOutcomeUnknown) return fail(done.error());
-  if (!done) return cancel(tenant, id, deadline);
+  if (!done) return cancel_one(tenant, id, frees_key, deadline);
   return get(tenant, id, deadline);
 }
 

@@ -59,7 +59,7 @@ struct NewJob {
   std::string answer_key;
   std::int64_t answer_keep_s = 3600;
   bool stale_will_do = false;  // Before it is refused for want of room: a result whose time is over.
-  bool may_follow = true;  // False: takes a result that is there, but doesn't wait for another job's.
+  bool may_follow = true;      // False: takes a result that is there, but doesn't wait for another job's.
   // Given: a result that is known already; the job ends with it at once. Filled in by submit() where the
   // database knows one.
   std::optional<Answer> answer;
@@ -171,6 +171,9 @@ class JobStore {
   virtual Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) = 0;
   // The job as it is afterwards; a final job is left as it is.
   virtual Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
+  // The same for a job whose client left: whoever sends the request again wants it done after all. So the key
+  // of the request that made it is free if the job was cancelled by this, and stays taken if it had ended.
+  virtual Result<Job> cancel_left(const TenantId& tenant, const JobId& id, Deadline deadline) = 0;
   // Takes away for good what a job was asked and what it answered; the rest of its record stays, for the
   // account. One that has not ended is cancelled by this. Nobody can run it again, and the key of the request
   // that made it is free. The job as it is afterwards. kNotFound: also one that was erased before. kConflict:

@@ -21,6 +21,7 @@ class MysqlJobStore final : public JobStore {
   Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) override;
   Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) override;
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
+  Result<Job> cancel_left(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<Job> erase(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
@@ -51,6 +52,7 @@ class MysqlJobStore final : public JobStore {
   void submit_bisecting(std::span<Submission> submissions, std::span<Status> answers, Deadline deadline);
   Result<std::vector<ClaimedJob>> claim_once(std::span<const TaskRef> tasks, const std::string& worker_id,
                                              bool again, Deadline deadline);
+  Result<Job> cancel_one(const TenantId& tenant, const JobId& id, bool frees_key, Deadline deadline);
   Result<std::vector<EndingResult>> finish_together(std::span<const Ending> endings, Deadline deadline);
 
   MysqlPool& pool_;

@@ -80,7 +80,7 @@ Duration LeftJobs::run_once() {
 }
 
 bool LeftJobs::cancel(const Left& left) {
-  const auto job = store_.cancel(left.tenant, left.id, Deadline::in(clock_, config_.call_timeout));
+  const auto job = store_.cancel_left(left.tenant, left.id, Deadline::in(clock_, config_.call_timeout));
   if (job) {
     const bool cancelled = job->state == JobState::kCancelled;
     metrics_.left_jobs.with({cancelled ? "cancelled" : "ended"}).add();

@@ -1,4 +1,5 @@
-// Cancels jobs whose clients left and had said that nobody else wants the answer.
+// Cancels jobs whose clients left and had said that nobody else wants the answer. Whoever sends the request
+// again wants it done after all, and gets a new job: the key of the one that was cancelled is free.
 //
 // A client may leave while its job is still on its way into the database, and the database may be away: such
 // a job is tried again for a while, then goes on to its end.

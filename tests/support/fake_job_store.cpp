@@ -353,15 +353,25 @@ Result<std::vector<Job>> FakeJobStore::list(const JobFilter& filter, Deadline) {
 
 Result<Job> FakeJobStore::cancel(const TenantId& tenant, const JobId& id, Deadline) {
   MutexLock lock(mutex_);
-  if (const auto fault = enter("cancel")) return fail(fault->code, "fault asked for");
+  return cancel_one("cancel", tenant, id, false);
+}
+
+Result<Job> FakeJobStore::cancel_left(const TenantId& tenant, const JobId& id, Deadline) {
+  MutexLock lock(mutex_);
+  return cancel_one("cancel_left", tenant, id, true);
+}
+
+Result<Job> FakeJobStore::cancel_one(const std::string& method, const TenantId& tenant, const JobId& id,
+                                     bool frees_key) {
+  if (const auto fault = enter(method)) return fail(fault->code, "fault asked for");
   const auto found = rows_.find(id.value);
   if (found == rows_.end() || found->second.job.tenant != tenant) {
     return fail(ErrorCode::kNotFound, "no job with id " + id.value);
   }
-  if (!is_final(found->second.job.state)) {
-    end(found->second, JobState::kCancelled, std::nullopt,
-        JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
-  }
+  if (is_final(found->second.job.state)) return found->second.job;
+  end(found->second, JobState::kCancelled, std::nullopt,
+      JobError{"job_cancelled", "The job was cancelled on request.", "job_error", ""});
+  if (frees_key) std::erase_if(keys_, [&id](const ClaimedKey& key) { return key.resource_id == id.value; });
   return found->second.job;
 }
 

@@ -41,6 +41,7 @@ class FakeJobStore final : public JobStore,
   Result<std::vector<Job>> get_final(std::span<const JobId> ids, Deadline deadline) override;
   Result<std::vector<Job>> list(const JobFilter& filter, Deadline deadline) override;
   Result<Job> cancel(const TenantId& tenant, const JobId& id, Deadline deadline) override;
+  Result<Job> cancel_left(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<Job> erase(const TenantId& tenant, const JobId& id, Deadline deadline) override;
   Result<std::int64_t> count_queued(const std::string& model, Priority priority, std::int64_t count_max,
                                     Deadline deadline) override;
@@ -190,6 +191,8 @@ class FakeJobStore final : public JobStore,
   std::int64_t now_us() const { return unix_micros(clock_.wall_now()); }
   std::optional<Fault> enter(const std::string& method) REQUIRES(mutex_);
   void end(Row& row, JobState to, std::optional<JobResult> result, std::optional<JobError> error)
+      REQUIRES(mutex_);
+  Result<Job> cancel_one(const std::string& method, const TenantId& tenant, const JobId& id, bool frees_key)
       REQUIRES(mutex_);
   void requeue(Row& row, std::int64_t run_in_ms) REQUIRES(mutex_);
   // Decides whether a new job leads, follows, or is answered.

@@ -117,6 +117,39 @@ TYPED_TEST(IdempotencyContract, AnErasedJobLeavesItsKeyFree) {
   EXPECT_NE(this->submit(this->claim('a')), first);
 }
 
+TYPED_TEST(IdempotencyContract, AJobWhoseClientLeftLeavesItsKeyFree) {
+  const auto state_of = [this](const std::string& id) {
+    return this->jobs().get(kTenant, JobId{id}, this->soon())->state;
+  };
+  for (const char key : {'a', ' '}) {
+    const std::string first = this->submit(this->claim(key, 'x'));
+    const std::string other = this->submit(this->claim('o', 'y'));
+    EXPECT_EQ(this->jobs().cancel_left(TenantId{"other"}, JobId{first}, this->soon()).error().code,
+              ErrorCode::kNotFound);
+    EXPECT_EQ(state_of(first), JobState::kQueued);
+    const auto left = this->jobs().cancel_left(kTenant, JobId{first}, this->soon());
+    ASSERT_TRUE(left.has_value()) << left.error().message;
+    EXPECT_EQ(left->state, JobState::kCancelled);
+    EXPECT_FALSE(this->keys().find_key(kTenant, std::string(64, 'a'), this->soon())->has_value());
+    EXPECT_FALSE(this->keys().find_request(kTenant, std::string(64, 'x'), 30, this->soon())->has_value());
+    const std::string second = this->submit(this->claim(key, 'x'));
+    EXPECT_NE(second, first);
+    EXPECT_EQ(state_of(second), JobState::kQueued);
+    EXPECT_EQ(this->submit(this->claim('o', 'y')), other) << "another request's key";
+    // What had ended is what its repetition is answered with.
+    EXPECT_TRUE(this->jobs().cancel(kTenant, JobId{second}, this->soon()).has_value());
+    EXPECT_EQ(this->jobs().cancel_left(kTenant, JobId{second}, this->soon())->state, JobState::kCancelled);
+    if (key == 'a') {
+      EXPECT_EQ(this->submit(this->claim(key, 'x')), second);
+      EXPECT_TRUE(this->jobs().erase(kTenant, JobId{second}, this->soon()).has_value());
+    } else {
+      EXPECT_EQ(
+          this->keys().find_request(kTenant, std::string(64, 'x'), 30, this->soon())->value().resource_id,
+          second);
+    }
+  }
+}
+
 TYPED_TEST(IdempotencyContract, ExpiredKeysAreSwept) {
   for (const char key : {'a', 'b', 'c'}) (void)this->submit(this->claim(key));
   EXPECT_EQ(this->keys().forget_expired(10, this->soon()), 0);

@@ -485,6 +485,29 @@ TEST_F(ProducerCompletions, AJobGoesWithItsClientIfThatWishesSo) {
   EXPECT_EQ(http.post("/v1/chat/completions", body).status, 200);
 }
 
+// A proxy breaks the connection off, and the client sends the request again: with its key, or as SDKs do.
+TEST_F(ProducerCompletions, WhoLeftAndComesBackIsDoneAnew) {
+  auto service = make_service();
+  Client leaver = client(*service);
+  leaver.leave_after(std::chrono::milliseconds(300));
+  json body = kChat;
+  body["cancel_on_disconnect"] = true;
+  const std::vector<std::string> key = {"Idempotency-Key: left"};
+  EXPECT_EQ(leaver.post("/v1/chat/completions", body.dump(), key).status, 0);
+  EXPECT_TRUE(eventually([this] { return in_state("cancelled") == 1; }));
+  EXPECT_EQ(leaver.post("/v1/chat/completions", body.dump(), {"X-Stainless-Retry-Count: 0"}).status, 0);
+  EXPECT_TRUE(eventually([this] { return in_state("cancelled") == 2; }));
+  EXPECT_EQ(number("SELECT COUNT(*) FROM idempotency_key"), 0);
+  start_worker();
+  Client http = client(*service);
+  const Reply again = http.post("/v1/chat/completions", body.dump(), key);
+  EXPECT_EQ(again.status, 200) << again.body;
+  EXPECT_EQ(http.post("/v1/chat/completions", body.dump(), key).json["id"], again.json["id"]);
+  const Reply repeated = http.post("/v1/chat/completions", body.dump(), {"X-Stainless-Retry-Count: 1"});
+  EXPECT_EQ(repeated.status, 200) << repeated.body;
+  EXPECT_NE(repeated.json["id"], again.json["id"]);
+}
+
 TEST_F(ProducerCompletions, ARequestThatIsSentAgainIsDoneOnce) {
   auto service = make_service();
   start_worker();

@@ -80,6 +80,9 @@ class GatedStore final : public JobStore {
   Result<Job> cancel(const TenantId& t, const JobId& i, Deadline d) override {
     return inner_.cancel(t, i, d);
   }
+  Result<Job> cancel_left(const TenantId& t, const JobId& i, Deadline d) override {
+    return inner_.cancel_left(t, i, d);
+  }
   Result<Job> erase(const TenantId& t, const JobId& i, Deadline d) override { return inner_.erase(t, i, d); }
   Result<std::int64_t> count_queued(const std::string& m, Priority p, std::int64_t c, Deadline d) override {
     return inner_.count_queued(m, p, c, d);

@@ -59,6 +59,20 @@ TEST_F(LeftJobsTest, ALeftJobIsCancelledAndItsWaitersAreTold) {
   waiters_.stop();
 }
 
+TEST_F(LeftJobsTest, WhoComesBackAfterItsJobWasCancelledGetsANewOne) {
+  const IdempotencyClaim claim{std::string(64, 'a'), std::string(64, 'r'), 60};
+  Submission first = submission();
+  first.claim = claim;
+  const JobId id = accept(std::move(first));
+  left_.add(kTenant, id);
+  left_.run_once();
+  EXPECT_EQ(state_of(id), JobState::kCancelled);
+  EXPECT_FALSE(store_.find_key(kTenant, claim.key_hash, soon())->has_value());
+  Submission again = submission();
+  again.claim = claim;
+  EXPECT_EQ(state_of(accept(std::move(again))), JobState::kQueued);
+}
+
 TEST_F(LeftJobsTest, AnotherTenantsJobIsLeftAlone) {
   const JobId id = accept(submission());
   left_.add(TenantId{"other"}, id);
@@ -88,7 +102,7 @@ TEST_F(LeftJobsTest, ANewcomerDoesntWaitForThoseThatAreTriedAgain) {
 
 TEST_F(LeftJobsTest, ADatabaseThatIsAwayIsAskedAgainForAWhile) {
   const JobId id = accept(submission());
-  store_.fail_next("cancel", ErrorCode::kUnavailable, 2);
+  store_.fail_next("cancel_left", ErrorCode::kUnavailable, 2);
   left_.add(kTenant, id);
   left_.run_once();
   clock_.advance(config_.retry_every);
@@ -99,7 +113,7 @@ TEST_F(LeftJobsTest, ADatabaseThatIsAwayIsAskedAgainForAWhile) {
   EXPECT_EQ(state_of(id), JobState::kCancelled);
 
   const JobId other = accept(submission());
-  store_.fail_next("cancel", ErrorCode::kUnavailable, 2);
+  store_.fail_next("cancel_left", ErrorCode::kUnavailable, 2);
   left_.add(kTenant, other);
   left_.run_once();
   clock_.advance(config_.retry_for);
