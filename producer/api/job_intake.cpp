@@ -96,6 +96,7 @@ JobIntake::NotTaken JobIntake::not_taken(const Error& error, const Submission& s
     out.answer = std::move(same.error());
   } else {
     out.answer = submit_failure(error, submission);
+    out.may_be_there = error.code == ErrorCode::kOutcomeUnknown;
   }
   count_refused(error_code_name(error.code));
   return out;

@@ -42,6 +42,7 @@ class JobIntake {
   struct NotTaken {
     http::Response answer;
     std::optional<IdempotencyRecord> existing;  // The same request made this before: that is the answer.
+    bool may_be_there = false;  // The commit's outcome isn't known: it may have been taken all the same.
   };
   // The committed submission, or what its client gets instead.
   using Outcome = tl::expected<Submission, NotTaken>;

@@ -185,14 +185,15 @@ std::function<void()> CompletionApi::when_left(const Asked& asked, const JobId& 
 }
 
 CompletionWaits::WaitPtr CompletionApi::add_wait(const Asked& asked, const JobId& id,
-                                                 const http::Responder& responder) {
-  return parts_.waits.add({asked.surface, asked.tenant, asked.request, asked.session, when_left(asked, id)},
-                          id, responder);
+                                                 const http::Responder& responder,
+                                                 std::function<void()> on_left) {
+  return parts_.waits.add({asked.surface, asked.tenant, asked.request, asked.session, std::move(on_left)}, id,
+                          responder);
 }
 
 void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Responder& responder) {
   const bool waits = !asked.respond_async && !asked.background && !asked.stream;
-  const auto wait = waits ? add_wait(asked, id, responder) : nullptr;
+  const auto wait = waits ? add_wait(asked, id, responder, when_left(asked, id)) : nullptr;
   if (waits && !wait) {
     responder.send(too_many_wait());
     return;
@@ -221,8 +222,15 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
 
   // Before the job is there, so that its end can't be missed.
   CompletionWaits::WaitPtr wait;
+  std::shared_ptr<LeftJobs::OnItsWay> leaving;
   if (!asked.respond_async && !asked.background && !asked.stream) {
-    wait = add_wait(asked, submission.jobs.front().job.id, responder);
+    const JobId& id = submission.jobs.front().job.id;
+    std::function<void()> on_left;
+    if (asked.cancel_on_disconnect) {
+      leaving = std::make_shared<LeftJobs::OnItsWay>(parts_.left_jobs, asked.tenant, id);
+      on_left = [leaving] { leaving->leave(); };
+    }
+    wait = add_wait(asked, id, responder, std::move(on_left));
     if (!wait) {
       parts_.intake.count_refused("overloaded");
       responder.send(too_many_wait());
@@ -231,7 +239,8 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
   }
   auto refused = parts_.intake.submit(
       std::move(submission),
-      [this, asked, wait, responder](JobIntake::Outcome outcome) {
+      [this, asked, wait, leaving, responder](JobIntake::Outcome outcome) {
+        if (leaving) leaving->settle(outcome || outcome.error().may_be_there);
         if (outcome) {
           const NewJob& fresh = outcome->jobs.front();
           if (asked.stream) {

@@ -72,8 +72,9 @@ class CompletionApi {
   };
   void submit(Asked asked, JobSpec spec, std::optional<IdempotencyClaim> claim,
               std::optional<SessionTurn> session, const http::Responder& responder);
-  CompletionWaits::WaitPtr add_wait(const Asked& asked, const JobId& id, const http::Responder& responder);
-  // What is to be done when the client leaves; may be empty.
+  CompletionWaits::WaitPtr add_wait(const Asked& asked, const JobId& id, const http::Responder& responder,
+                                    std::function<void()> on_left);
+  // What is to be done when the client leaves a job that is there; may be empty.
   std::function<void()> when_left(const Asked& asked, const JobId& id);
   // Answers with a job that is there already.
   void attach(const Asked& asked, const JobId& id, const http::Responder& responder);

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "common/base/backoff.h"
+
 namespace sluice::producer {
 
 namespace {
@@ -35,65 +37,122 @@ void LeftJobs::stop() {
 void LeftJobs::add(const TenantId& tenant, const JobId& id) {
   {
     MutexLock lock(mutex_);
-    if (waiting_ >= config_.jobs_max) {
+    const auto of = waiting_of_.find(tenant);
+    const std::size_t own = of == waiting_of_.end() ? 0 : of->second;
+    if (waiting_ >= config_.jobs_max || own >= config_.tenant_jobs_max) {
       metrics_.left_jobs.with({"given_up"}).add();
       return;
     }
     ++waiting_;
+    ++waiting_of_[tenant];
     fresh_.push_back({tenant, id, clock_.steady_now() + config_.retry_for});
   }
   loop_.wake();
 }
 
-Duration LeftJobs::run_once() {
-  std::vector<Left> turn;
-  bool more = false;
-  {
-    MutexLock lock(mutex_);
-    const auto count = static_cast<std::ptrdiff_t>(std::min(fresh_.size(), config_.step_max));
-    turn.assign(std::make_move_iterator(fresh_.begin()), std::make_move_iterator(fresh_.begin() + count));
-    fresh_.erase(fresh_.begin(), fresh_.begin() + count);
-    more = !fresh_.empty();
-  }
-  // Newcomers don't wait for those that can't be cancelled yet.
-  if (const SteadyTime now = clock_.steady_now(); !again_.empty() && now >= again_at_) {
-    std::move(again_.begin(), again_.end(), std::back_inserter(turn));
-    again_.clear();
-    again_at_ = now + config_.retry_every;
-  }
-  std::size_t settled = 0;
-  for (Left& left : turn) {
-    if (cancel(left)) {
-      ++settled;
-    } else {
-      if (again_.empty()) again_at_ = clock_.steady_now() + config_.retry_every;
-      again_.push_back(std::move(left));
-    }
-  }
-  {
-    MutexLock lock(mutex_);
-    waiting_ -= settled;
-  }
-  if (more) return Duration::zero();
-  if (again_.empty()) return kIdle;
-  return std::max(again_at_ - clock_.steady_now(), Duration::zero());
+void LeftJobs::settled(const Left& left) {
+  MutexLock lock(mutex_);
+  --waiting_;
+  const auto of = waiting_of_.find(left.tenant);
+  if (--of->second == 0) waiting_of_.erase(of);
 }
 
-bool LeftJobs::cancel(const Left& left) {
-  const auto job = store_.cancel_left(left.tenant, left.id, Deadline::in(clock_, config_.call_timeout));
-  if (job) {
-    const bool cancelled = job->state == JobState::kCancelled;
-    metrics_.left_jobs.with({cancelled ? "cancelled" : "ended"}).add();
-    waiters_.notify(left.id);
-    return true;
+std::vector<LeftJobs::Left> LeftJobs::take(SteadyTime now) {
+  std::size_t due = 0;
+  for (auto at = again_.begin(); at != again_.end() && at->first <= now && due < config_.step_max; ++at)
+    ++due;
+  std::vector<Left> turn;
+  {
+    MutexLock lock(mutex_);
+    // Newcomers don't wait for those that can't be cancelled yet, nor keep them waiting for ever.
+    const std::size_t room = config_.step_max - std::min(due, config_.step_max / 4);
+    const auto count = static_cast<std::ptrdiff_t>(std::min(fresh_.size(), room));
+    turn.assign(std::make_move_iterator(fresh_.begin()), std::make_move_iterator(fresh_.begin() + count));
+    fresh_.erase(fresh_.begin(), fresh_.begin() + count);
   }
-  if (clock_.steady_now() < left.until) return false;
-  // A request that was dropped before it was written leaves no job.
-  if (job.error().code != ErrorCode::kNotFound) {
+  for (; due > 0 && turn.size() < config_.step_max; --due) {
+    turn.push_back(std::move(again_.begin()->second));
+    again_.erase(again_.begin());
+  }
+  return turn;
+}
+
+void LeftJobs::try_again(Left left, const Error& error) {
+  const SteadyTime now = clock_.steady_now();
+  if (now < left.until) {
+    const Duration pause = backoff_delay({config_.retry_every, config_.retry_every_max}, left.tries);
+    again_.emplace(now + pause, std::move(left));
+    return;
+  }
+  if (error.code != ErrorCode::kNotFound) {
     metrics_.left_jobs.with({"given_up"}).add();
-    log_.warn_limited("left_job_not_cancelled", {{"job_id", left.id.value}, {"error", job.error().message}});
+    log_.warn_limited("left_job_not_cancelled", {{"job_id", left.id.value}, {"error", error.message}});
   }
-  return true;
+  settled(left);
+}
+
+void LeftJobs::put_back(std::vector<Left> rest) {
+  const SteadyTime now = clock_.steady_now();
+  MutexLock lock(mutex_);
+  for (auto left = rest.rbegin(); left != rest.rend(); ++left) {
+    if (left->tries == 0) {
+      fresh_.push_front(std::move(*left));
+    } else {
+      again_.emplace(now, std::move(*left));
+    }
+  }
+}
+
+Duration LeftJobs::run_once() {
+  if (const SteadyTime now = clock_.steady_now(); now < away_until_) return away_until_ - now;
+  std::vector<Left> turn = take(clock_.steady_now());
+  for (auto left = turn.begin(); left != turn.end(); ++left) {
+    const Status done = cancel(*left);
+    if (done) {
+      settled(*left);
+      continue;
+    }
+    try_again(std::move(*left), done.error());
+    // That it isn't there (yet) is one job's own; with any other error the rest would only wait for theirs.
+    if (done.error().code == ErrorCode::kNotFound) continue;
+    away_until_ = clock_.steady_now() + config_.retry_every;
+    put_back({std::make_move_iterator(left + 1), std::make_move_iterator(turn.end())});
+    break;
+  }
+  const SteadyTime now = clock_.steady_now();
+  MutexLock lock(mutex_);
+  if (waiting_ == 0) return kIdle;
+  const SteadyTime next = fresh_.empty() ? again_.begin()->first : now;
+  return std::max({next, away_until_, now}) - now;
+}
+
+Status LeftJobs::cancel(Left& left) {
+  ++left.tries;
+  const auto job = store_.cancel_left(left.tenant, left.id, Deadline::in(clock_, config_.call_timeout));
+  if (!job) return fail(job.error());
+  const bool cancelled = job->state == JobState::kCancelled;
+  metrics_.left_jobs.with({cancelled ? "cancelled" : "ended"}).add();
+  waiters_.notify(left.id);
+  return {};
+}
+
+void LeftJobs::OnItsWay::leave() {
+  {
+    MutexLock lock(mutex_);
+    left_ = true;
+    if (!settled_ || !may_be_there_) return;
+  }
+  jobs_.add(tenant_, id_);
+}
+
+void LeftJobs::OnItsWay::settle(bool may_be_there) {
+  {
+    MutexLock lock(mutex_);
+    settled_ = true;
+    may_be_there_ = may_be_there;
+    if (!left_ || !may_be_there) return;
+  }
+  jobs_.add(tenant_, id_);
 }
 
 }  // namespace sluice::producer

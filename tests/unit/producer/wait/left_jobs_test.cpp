@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "tests/support/fake_job_store.h"
 
 namespace sluice::producer {
@@ -31,6 +34,7 @@ class LeftJobsTest : public ::testing::Test {
     return all[0].jobs[0].job.id;
   }
   JobState state_of(const JobId& id) { return store_.get(kTenant, id, soon())->state; }
+  int tried() const { return store_.calls("cancel_left"); }
   Deadline soon() { return Deadline::in(clock_, seconds(5)); }
 
   const TenantId kTenant{"t"};
@@ -100,6 +104,104 @@ TEST_F(LeftJobsTest, ANewcomerDoesntWaitForThoseThatAreTriedAgain) {
   EXPECT_EQ(state_of(id), JobState::kCancelled);
 }
 
+TEST_F(LeftJobsTest, ANewcomerDoesntWaitForManyThatAreTriedAgain) {
+  constexpr int kMany = 200;
+  for (int i = 0; i < kMany; ++i) left_.add(kTenant, submission().jobs[0].job.id);
+  while (left_.run_once() == Duration::zero()) {
+  }
+  EXPECT_EQ(tried(), kMany);
+  clock_.advance(config_.retry_every);
+  std::vector<JobId> ids;
+  const int turn = static_cast<int>(config_.step_max);
+  for (int i = 0; i < turn; ++i) left_.add(kTenant, ids.emplace_back(accept(submission())));
+  EXPECT_EQ(left_.run_once(), Duration::zero());
+  EXPECT_EQ(tried(), kMany + turn);
+  const auto cancelled = std::count_if(
+      ids.begin(), ids.end(), [this](const JobId& id) { return state_of(id) == JobState::kCancelled; });
+  EXPECT_EQ(cancelled, turn - turn / 4) << "those that are due again have a share, and no more";
+}
+
+TEST_F(LeftJobsTest, WhatIsNotThereIsAskedForLessAndLess) {
+  left_.add(kTenant, submission().jobs[0].job.id);
+  const SteadyTime began = clock_.steady_now();
+  Duration pause = left_.run_once();
+  while (clock_.steady_now() < began + config_.retry_for) {
+    ASSERT_GT(pause, Duration::zero());
+    EXPECT_LE(pause, config_.retry_every_max);
+    clock_.advance(pause);
+    pause = left_.run_once();
+  }
+  EXPECT_LE(tried(), 15);
+  clock_.advance(config_.retry_for);
+  const int before = tried();
+  left_.run_once();
+  EXPECT_EQ(tried(), before) << "it was let go";
+}
+
+TEST_F(LeftJobsTest, WhatWasNeverWrittenIsNotAskedFor) {
+  LeftJobs::OnItsWay dropped(left_, kTenant, submission().jobs[0].job.id);
+  dropped.leave();
+  dropped.settle(false);
+  LeftJobs::OnItsWay refused(left_, kTenant, submission().jobs[0].job.id);
+  refused.settle(false);
+  refused.leave();
+  LeftJobs::OnItsWay stayed(left_, kTenant, accept(submission()));
+  stayed.settle(true);
+  EXPECT_GT(left_.run_once(), seconds(1));
+  EXPECT_EQ(tried(), 0);
+}
+
+TEST_F(LeftJobsTest, WhoLeavesBeforeOrAfterItsJobIsWrittenHasItCancelled) {
+  const JobId before = accept(submission());
+  LeftJobs::OnItsWay early(left_, kTenant, before);
+  early.leave();
+  left_.run_once();
+  EXPECT_EQ(tried(), 0) << "it may not be there yet";
+  early.settle(true);
+  const JobId after = accept(submission());
+  LeftJobs::OnItsWay late(left_, kTenant, after);
+  late.settle(true);
+  late.leave();
+  left_.run_once();
+  EXPECT_EQ(state_of(before), JobState::kCancelled);
+  EXPECT_EQ(state_of(after), JobState::kCancelled);
+}
+
+TEST_F(LeftJobsTest, ADatabaseThatIsAwayEndsTheTurn) {
+  std::vector<JobId> ids;
+  for (int i = 0; i < 10; ++i) left_.add(kTenant, ids.emplace_back(accept(submission())));
+  store_.fail_next("cancel_left", ErrorCode::kUnavailable);
+  EXPECT_EQ(left_.run_once(), config_.retry_every);
+  EXPECT_EQ(tried(), 1);
+  EXPECT_EQ(left_.run_once(), config_.retry_every) << "nor does a newcomer's wake end the pause";
+  EXPECT_EQ(tried(), 1);
+  // An outage of any length: each is tried before it is given up.
+  clock_.advance(config_.retry_for);
+  left_.run_once();
+  for (const JobId& id : ids) EXPECT_EQ(state_of(id), JobState::kCancelled);
+}
+
+TEST_F(LeftJobsTest, OneTenantDoesntTakeAllTheRoom) {
+  config_.tenant_jobs_max = 1;
+  LeftJobs small(store_, waiters_, config_, clock_, log_, {});
+  const JobId first = accept(submission());
+  const JobId second = accept(submission());
+  Submission foreign = submission();
+  const TenantId other{"other"};
+  foreign.jobs[0].job.tenant = other;
+  const JobId third = accept(std::move(foreign));
+  small.add(kTenant, first);
+  small.add(kTenant, second);
+  small.add(other, third);
+  small.run_once();
+  EXPECT_EQ(state_of(first), JobState::kCancelled);
+  EXPECT_EQ(state_of(second), JobState::kQueued);
+  EXPECT_EQ(store_.get(other, third, soon())->state, JobState::kCancelled);
+  small.add(kTenant, second);
+  small.run_once();
+  EXPECT_EQ(state_of(second), JobState::kCancelled) << "the room is free again";
+}
+
 TEST_F(LeftJobsTest, ADatabaseThatIsAwayIsAskedAgainForAWhile) {
   const JobId id = accept(submission());
   store_.fail_next("cancel_left", ErrorCode::kUnavailable, 2);
@@ -108,6 +210,9 @@ TEST_F(LeftJobsTest, ADatabaseThatIsAwayIsAskedAgainForAWhile) {
   clock_.advance(config_.retry_every);
   left_.run_once();
   EXPECT_EQ(state_of(id), JobState::kQueued);
+  clock_.advance(config_.retry_every);
+  left_.run_once();
+  EXPECT_EQ(state_of(id), JobState::kQueued) << "each pause is longer";
   clock_.advance(config_.retry_every);
   left_.run_once();
   EXPECT_EQ(state_of(id), JobState::kCancelled);
