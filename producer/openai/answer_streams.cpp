@@ -11,11 +11,33 @@
 
 namespace sluice::producer {
 
+namespace {
+
+JobError interrupted() {
+  return {"stream_interrupted",
+          "The server can't go on telling the answer; the job goes on: fetch it by its id.", "server_error",
+          ""};
+}
+
+JobError gone() {
+  return {"response_not_found", "There is no such response.", std::string(http::error_type::kNotFound), ""};
+}
+
+}  // namespace
+
 struct AnswerStreams::Stream {
-  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s, std::function<void()> l)
-      : events(std::move(e)), client(std::move(s)), on_left(std::move(l)) {}
-  const std::unique_ptr<AnswerEvents> events;  // The feed's thread uses it, once the watch has begun.
+  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s, http::Responder r, Options o)
+      : events(std::move(e)),
+        client(std::move(s)),
+        responder(std::move(r)),
+        still_there(std::move(o.still_there)),
+        on_left(std::move(o.on_left)) {}
+  // The feed's thread uses it, once the watch has begun; whoever concludes the stream is the last to.
+  const std::unique_ptr<AnswerEvents> events;
   const http::ResponseStream client;
+  const http::Responder responder;
+  const std::function<Status()> still_there;
+  bool concluded = false;  // The feed's thread's own.
 
   Mutex mutex;
   bool over GUARDED_BY(mutex) = false;
@@ -30,23 +52,29 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
   head.headers.set(kCacheHeader, std::string(cache_state(job)));
   auto client = http::open_sse(responder, std::move(head));
   if (!client) return;
-  auto stream = std::make_shared<Stream>(std::move(events), std::move(*client), std::move(options.on_left));
+  auto stream =
+      std::make_shared<Stream>(std::move(events), std::move(*client), responder, std::move(options));
   write(stream, stream->events->begin(job));
 
   FeedCallbacks callbacks;
   callbacks.on_text = [this, stream](const TextPiece& piece) { write(stream, stream->events->text(piece)); };
   callbacks.on_mismatch = [this, stream] {
-    finish(stream, stream->events->broken({"answer_changed",
-                                           "The job was started anew and says something else than before; "
-                                           "fetch its answer by its id.",
-                                           "server_error", ""}));
+    conclude(stream, [stream] {
+      return stream->events->broken({"answer_changed",
+                                     "The job was started anew and says something else than before; "
+                                     "fetch its answer by its id.",
+                                     "server_error", ""});
+    });
   };
   callbacks.on_final = [this, stream](const Result<Job>& ended) {
-    finish(stream, ended ? stream->events->end(*ended)
-                         : stream->events->broken({"stream_interrupted",
-                                                   "The server can't go on telling the answer; the job goes "
-                                                   "on: fetch it by its id.",
-                                                   "server_error", ""}));
+    if (stream->concluded) return;
+    if (!ended) {
+      finish(stream, stream->events->broken(interrupted()));
+    } else if (says_nothing(*ended)) {
+      conclude(stream, [stream, job = *ended] { return stream->events->end(job); });
+    } else {
+      finish(stream, stream->events->end(*ended));
+    }
   };
   const auto ticket = feed_.watch(job.tenant, job.id, job.generation, {}, std::move(callbacks));
   if (!ticket) {
@@ -66,6 +94,20 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
   stream->client.on_disconnect([this, weak = std::weak_ptr<Stream>(stream)] {
     if (const auto left = weak.lock()) leave(left);
   });
+}
+
+void AnswerStreams::conclude(const std::shared_ptr<Stream>& stream, std::function<std::string()> last) {
+  stream->concluded = true;
+  if (!stream->still_there) return finish(stream, last());
+  const bool goes_on = stream->responder.run_on_stage([this, stream, last = std::move(last)] {
+    const Status there = stream->still_there();
+    if (there) return finish(stream, last());
+    const bool deleted = there.error().code == ErrorCode::kNotFound;
+    finish(stream, stream->events->broken(deleted ? gone() : interrupted()));
+  });
+  if (goes_on) return;
+  forget(stream);
+  stream->client.abort();
 }
 
 void AnswerStreams::leave(const std::shared_ptr<Stream>& stream) {

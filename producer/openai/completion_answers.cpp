@@ -80,6 +80,14 @@ http::Response no_such_completion(Surface surface) {
                               response ? "There is no such response." : "There is no such completion.", "id");
 }
 
+bool says_nothing(const Job& job) {
+  return job.result && job.result->text.empty() && job.result->reasoning_content.empty();
+}
+
+http::Response completion_failure(Surface surface, const Error& error) {
+  return error.code == ErrorCode::kNotFound ? no_such_completion(surface) : store_failure(error);
+}
+
 http::Response completion_refusal(const SubmitRefusal& refusal) {
   if (refusal.status == 503) {
     return http::busy_response(503, refusal.code, refusal.message, kDatabaseRetryS);

@@ -3,6 +3,7 @@
 // Pure functions.
 #pragma once
 
+#include "common/base/result.h"
 #include "common/http/message.h"
 #include "common/job/job.h"
 #include "common/job/request.h"
@@ -26,6 +27,10 @@ http::Response response_answer(const Job& job, const JobRequest& request);
 http::Response pending_answer(Surface surface, const Job& job);
 // 503 for who waited as long as the server lets it: the job goes on.
 http::Response not_finished_answer(Surface surface, const JobId& id);
+// An answer without a word may be what is left of a response that was deleted: its request tells.
+bool says_nothing(const Job& job);
+// What the database's failure means to a client that asks for a completion; kNotFound: no_such_completion().
+http::Response completion_failure(Surface surface, const Error& error);
 // 404, the same for what isn't there, what is another surface's, and what is somebody else's.
 http::Response no_such_completion(Surface surface);
 // A refused body. As refusal_answer(), but 503 where the database was the reason.

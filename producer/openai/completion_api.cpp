@@ -45,11 +45,6 @@ tl::expected<std::int64_t, BadQuery> read_starting_after(const http::RequestHead
   return number;
 }
 
-// What the database's failure means to a client that asks for a completion.
-http::Response completion_failure(Surface surface, const Error& error) {
-  return error.code == ErrorCode::kNotFound ? no_such_completion(surface) : store_failure(error);
-}
-
 SubmitRefusal refusal(std::string code, std::string message, std::string param = {}) {
   SubmitRefusal refusal;
   refusal.code = std::move(code);
@@ -176,7 +171,11 @@ http::Response CompletionApi::at_once(const Asked& asked, const Job& job) {
 void CompletionApi::open_stream(const Asked& asked, const Job& job, const http::Responder& responder) {
   auto events = asked.surface == Surface::kResponse ? make_response_events(asked.request)
                                                     : make_chunk_events(asked.surface, asked.include_usage);
-  parts_.streams.open(job, std::move(events), responder, {asked.session, when_left(asked, job.id)});
+  AnswerStreams::Options options;
+  options.session = asked.session;
+  options.on_left = when_left(asked, job.id);
+  options.still_there = still_there(asked.surface, asked.tenant, job.id);
+  parts_.streams.open(job, std::move(events), responder, std::move(options));
 }
 
 std::function<void()> CompletionApi::when_left(const Asked& asked, const JobId& id) {
@@ -184,11 +183,25 @@ std::function<void()> CompletionApi::when_left(const Asked& asked, const JobId& 
   return [this, tenant = asked.tenant, id] { parts_.left_jobs.add(tenant, id); };
 }
 
+std::function<Status()> CompletionApi::still_there(Surface surface, const TenantId& tenant, const JobId& id) {
+  if (surface != Surface::kResponse) return {};  // Nothing else can be deleted.
+  return [this, tenant, id]() -> Status {
+    const auto asked = parts_.store.get_request(tenant, id, call_deadline());
+    return asked ? Status() : fail(asked.error());
+  };
+}
+
 CompletionWaits::WaitPtr CompletionApi::add_wait(const Asked& asked, const JobId& id,
                                                  const http::Responder& responder,
                                                  std::function<void()> on_left) {
-  return parts_.waits.add({asked.surface, asked.tenant, asked.request, asked.session, std::move(on_left)}, id,
-                          responder);
+  CompletionWaits::Asked waited;
+  waited.surface = asked.surface;
+  waited.tenant = asked.tenant;
+  waited.request = asked.request;
+  waited.session = asked.session;
+  waited.on_left = std::move(on_left);
+  waited.still_there = still_there(asked.surface, asked.tenant, id);
+  return parts_.waits.add(std::move(waited), id, responder);
 }
 
 void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Responder& responder) {
@@ -198,11 +211,16 @@ void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Resp
     responder.send(too_many_wait());
     return;
   }
-  const auto job = parts_.reader.get(asked.tenant, id, call_deadline());
+  auto job = parts_.reader.get(asked.tenant, id, call_deadline());
   if (job && !is_final(job->state) && wait) return;
   if (wait) parts_.waits.give_up(wait);
+  // It may have been deleted since the request's key was looked up.
+  const auto there = still_there(asked.surface, asked.tenant, id);
+  if (there && job && is_final(job->state) && (!job->result || says_nothing(*job))) {
+    if (const Status known = there(); !known) job = fail(known.error());
+  }
   if (!job) {
-    responder.send(store_failure(job.error()));
+    responder.send(completion_failure(asked.surface, job.error()));
   } else if (asked.stream) {
     open_stream(asked, *job, responder);
   } else if (is_final(job->state) && !asked.background) {
@@ -314,7 +332,7 @@ void CompletionApi::retrieve(Surface surface, const http::Request& request,
     return;
   }
   parts_.streams.open(*job, make_response_events(std::make_shared<const JobRequest>(*asked), *starting_after),
-                      responder, {});
+                      responder, {"", {}, still_there(surface, job->tenant, job->id)});
 }
 
 void CompletionApi::cancel_response(const http::Request& request, const http::Responder& responder) {
@@ -348,7 +366,8 @@ void CompletionApi::delete_response(const http::Request& request, const http::Re
     return;
   }
   parts_.waiters.notify(job->id);
-  // Nothing reads what is left in Redis any more: if that is away, it stays until its time is over.
+  // Nothing reads the job's own copies in Redis any more: if that is away, they stay until their time is
+  // over.
   (void)parts_.hot.forget({job->id, job->generation}, call_deadline());
   responder.send(http::json_response(
       200,

@@ -76,6 +76,8 @@ class CompletionApi {
                                     std::function<void()> on_left);
   // What is to be done when the client leaves a job that is there; may be empty.
   std::function<void()> when_left(const Asked& asked, const JobId& id);
+  // For a response: whether it is still there, or was deleted. Blocks. Empty for what can't be deleted.
+  std::function<Status()> still_there(Surface surface, const TenantId& tenant, const JobId& id);
   // Answers with a job that is there already.
   void attach(const Asked& asked, const JobId& id, const http::Responder& responder);
   void open_stream(const Asked& asked, const Job& job, const http::Responder& responder);

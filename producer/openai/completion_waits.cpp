@@ -150,11 +150,27 @@ void CompletionWaits::finish(const WaitPtr& wait, const Job& job, std::string_vi
     wait->over = true;
     stream = std::move(wait->stream);
   }
-  http::Response answer =
-      of_session(final_answer(wait->asked.surface, job, wait->asked.request.get()), wait->asked.session);
+  if (!wait->asked.still_there || !says_nothing(job)) {
+    tell(*wait, std::move(stream), final_answer(wait->asked.surface, job, wait->asked.request.get()), cache);
+    return;
+  }
+  const bool goes_on = wait->responder.run_on_stage([wait, stream, job, state = std::string(cache)] {
+    const Status there = wait->asked.still_there();
+    const Surface surface = wait->asked.surface;
+    tell(*wait, stream,
+         there ? final_answer(surface, job, wait->asked.request.get())
+               : completion_failure(surface, there.error()),
+         state);
+  });
+  if (!goes_on && stream) stream->abort();
+}
+
+void CompletionWaits::tell(const Wait& wait, std::optional<http::ResponseStream> stream,
+                           http::Response answer, std::string_view cache) {
+  answer = of_session(std::move(answer), wait.asked.session);
   if (!stream) {
     if (answer.status == 200) answer.headers.set(kCacheHeader, std::string(cache));
-    wait->responder.send(std::move(answer));
+    wait.responder.send(std::move(answer));
   } else if (answer.status == 200) {
     http::end_with(*stream, std::move(answer.body));
   } else {

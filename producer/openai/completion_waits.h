@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/base/result.h"
 #include "common/http/responder.h"
 #include "common/job/job.h"
 #include "common/job/request.h"
@@ -46,6 +47,9 @@ class CompletionWaits {
     // Runs if the client leaves, or ends its side of the connection, before it is answered. On a thread of
     // the server: must not block. May be empty.
     std::function<void()> on_left;
+    // Before an answer without a word is given: whether there is one (kNotFound: it was deleted). Runs on a
+    // handler thread; may block. Empty: there is.
+    std::function<Status()> still_there;
   };
 
   // Answers through `responder` once the job ends; it may not be there yet. Null: too many wait, and nothing
@@ -62,6 +66,9 @@ class CompletionWaits {
   void on_early(const WaitPtr& wait, const Result<Job>& job);
   void wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time);
   void finish(const WaitPtr& wait, const Job& job, std::string_view cache);
+  // The answer, or the end of the one that was begun.
+  static void tell(const Wait& wait, std::optional<http::ResponseStream> stream, http::Response answer,
+                   std::string_view cache);
 
   Waiters& waiters_;
   const CompletionWaitConfig config_;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "producer/openai/answer_streams.h"
 #include "producer/openai/completion_waits.h"
@@ -28,10 +29,16 @@ class NoHotJobs final : public HotJobs {
   Status outdate(std::span<const LetterRef>, Deadline) override { return {}; }
 };
 
-class NoStreams final : public LiveStreams {
+class FewStreams final : public LiveStreams {
  public:
-  Result<std::vector<News>> read(std::span<const Place>, Deadline) override { return std::vector<News>(); }
+  Result<std::vector<News>> read(std::span<const Place> places, Deadline) override {
+    if (places.empty() || said.empty()) return std::vector<News>();
+    LiveText entry;
+    entry.text = std::exchange(said, {});
+    return std::vector<News>{{0, "1", {entry}}};
+  }
   Status ask_for(std::span<const JobId>, Deadline) override { return {}; }
+  std::string said;  // By the first job that is read next.
 };
 
 class NoGlances final : public LiveStore {
@@ -76,6 +83,15 @@ class LongEvents final : public AnswerEvents {
   const std::string end_;
 };
 
+// What happened, in words.
+class PlainEvents final : public AnswerEvents {
+ public:
+  std::string begin(const Job&) override { return "begin,"; }
+  std::string text(const TextPiece& piece) override { return std::string(piece.text) + ","; }
+  std::string end(const Job&) override { return "end"; }
+  std::string broken(const JobError& error) override { return error.code; }
+};
+
 class OpenAnswersTest : public ::testing::Test {
  protected:
   Job accept() {
@@ -106,6 +122,30 @@ class OpenAnswersTest : public ::testing::Test {
     config.early_headers = early_headers;
     return std::make_unique<CompletionWaits>(waiters_, config, clock_, ApiMetrics{});
   }
+  void erase(const Job& job) {
+    EXPECT_TRUE(store_.erase(kTenant, job.id, soon()).has_value());
+    waiters_.notify(job.id);
+  }
+  CompletionWaits::Asked response(const Job& job) {
+    return {Surface::kResponse, kTenant, std::make_shared<JobRequest>(), "", {}, still_there(job)};
+  }
+  std::function<Status()> still_there(const Job& job) {
+    return [this, id = job.id]() -> Status {
+      const auto asked = store_.get_request(kTenant, id, soon());
+      return asked ? Status() : fail(asked.error());
+    };
+  }
+  // All that a stream tells from now on.
+  std::string told() {
+    waiters_.run_once();
+    feed_.read_once();
+    std::string all;
+    for (;;) {
+      const auto taken = client_->read();
+      all += taken.bytes;
+      if (taken.bytes.empty() || taken.ended) return all;
+    }
+  }
   Deadline soon() { return Deadline::in(clock_, seconds(5)); }
 
   const TenantId kTenant{"t"};
@@ -118,7 +158,7 @@ class OpenAnswersTest : public ::testing::Test {
   JobReader reader_{store_, hot_, clock_, {}};
   Waiters waiters_{reader_, {}, clock_, log_, {}};
   NoGlances glances_;
-  NoStreams streams_;
+  FewStreams streams_;
   TokenFeed feed_{waiters_, glances_, streams_, {}, clock_, log_, {}};
   AnswerStreams answers_{feed_, ApiMetrics{}};
   const std::shared_ptr<SlowClient> client_ = std::make_shared<SlowClient>();
@@ -253,6 +293,79 @@ TEST_F(OpenAnswersTest, WhoWasAnsweredLeavesNothing) {
   responder.canceller().cancel(true);
   waiters_.stop();
   EXPECT_EQ(left, 0);
+}
+
+// The wake-up for the end may find what a DELETE has left of it.
+TEST_F(OpenAnswersTest, AResponseThatWasDeletedBeforeItWasReadIsNotFound) {
+  const auto open = waits(seconds(10));
+  const Job job = accept();
+  ASSERT_TRUE(open->add(response(job), job.id, http::Responder(client_)));
+  succeed(job, "secret");
+  erase(job);
+  waiters_.run_once();
+  ASSERT_EQ(client_->answers.size(), 1U);
+  EXPECT_EQ(client_->answers[0].status, 404);
+  EXPECT_NE(client_->answers[0].body.find("response_not_found"), std::string::npos);
+
+  // One that has nothing to say is another thing, and so is one that can't be told from that.
+  const Job silent = accept();
+  ASSERT_TRUE(open->add(response(silent), silent.id, http::Responder(client_)));
+  succeed(silent, "");
+  waiters_.run_once();
+  const Job unknown = accept();
+  ASSERT_TRUE(open->add(response(unknown), unknown.id, http::Responder(client_)));
+  succeed(unknown, "");
+  store_.fail_next("get_request", ErrorCode::kUnavailable);
+  waiters_.run_once();
+  ASSERT_EQ(client_->answers.size(), 3U);
+  EXPECT_EQ(client_->answers[1].status, 200);
+  EXPECT_EQ(client_->answers[2].status, 503);
+  waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, ADeletedResponseBehindAnEarlyHeaderIsBrokenOff) {
+  const auto open = waits(seconds(10));
+  const Job job = accept();
+  ASSERT_TRUE(open->add(response(job), job.id, http::Responder(client_)));
+  clock_.advance(seconds(10));
+  waiters_.run_once();
+  ASSERT_TRUE(client_->queue);
+  succeed(job, "secret");
+  erase(job);
+  waiters_.run_once();
+  EXPECT_TRUE(client_->read().aborted);
+  waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, AStreamOfADeletedResponseEndsWithThat) {
+  for (const bool deleted : {true, false}) {
+    const Job job = accept();
+    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {"", {}, still_there(job)});
+    feed_.read_once();
+    succeed(job, deleted ? "secret" : "");
+    if (deleted) erase(job);
+    EXPECT_EQ(told(), deleted ? "begin,response_not_found" : "begin,end");
+    EXPECT_EQ(feed_.size(), 0U);
+  }
+  waiters_.stop();
+  feed_.stop();
+}
+
+// To it the emptied result is another than what was told.
+TEST_F(OpenAnswersTest, AStreamThatToldPartOfADeletedResponseEndsWithThat) {
+  for (const bool deleted : {true, false}) {
+    const Job job = accept();
+    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {"", {}, still_there(job)});
+    streams_.said = "sec";
+    clock_.advance(seconds(1));
+    feed_.read_once();
+    succeed(job, deleted ? "secret" : "other");
+    if (deleted) erase(job);
+    EXPECT_EQ(told(), deleted ? "begin,sec,response_not_found" : "begin,sec,answer_changed");
+    EXPECT_EQ(feed_.size(), 0U);
+  }
+  waiters_.stop();
+  feed_.stop();
 }
 
 TEST_F(OpenAnswersTest, AProducerThatStopsLetsTheJobsOfItsWaitersGoOn) {
