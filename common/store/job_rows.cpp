@@ -151,7 +151,8 @@ Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Cha
       sql =
           Sql("UPDATE job SET state = ?, finished_at = ?, worker_id = NULL, lease_due = NULL, publish_due = "
               "NULL, "
-              "expire_due = NULL, leader_id = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, error_type = ?, "
+              "expire_due = NULL, leader_id = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, "
+              "error_type = ?, "
               "error_param = ?, "
               "error_message = ? WHERE id = ?");
       sql.bind(job_state_name(change.to)).bind(now.text).bind(change.lapsed ? 1 : 0);

@@ -59,7 +59,7 @@ struct NewJob {
   std::string answer_key;
   std::int64_t answer_keep_s = 3600;
   bool stale_will_do = false;  // Before it is refused for want of room: a result whose time is over.
-  bool may_follow = true;  // False: takes a result that is there, but doesn't wait for another job's.
+  bool may_follow = true;      // False: takes a result that is there, but doesn't wait for another job's.
   // Given: a result that is known already; the job ends with it at once. Filled in by submit() where the
   // database knows one.
   std::optional<Answer> answer;

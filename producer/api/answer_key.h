@@ -11,7 +11,8 @@
 namespace sluice::producer {
 
 // Whether the job may share its result with equal ones. Unless the client says so itself: those whose answer
-// is the same each time: greedy ones and those with a seed, in full precision. Never one that is to misbehave.
+// is the same each time: greedy ones and those with a seed, in full precision. Never one that is to
+// misbehave.
 bool shares_answer(const JobSpec& spec);
 // SHA-256, in hex, of all that decides over the result: the version of the engine, the model's file or name,
 // the operator's `revision`, and the fully defaulted request.

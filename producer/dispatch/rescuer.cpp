@@ -37,8 +37,7 @@ Duration Rescuer::run_once() {
     log_.warn_limited("rescue_failed", {{"error", error.message}});
     return config_.retry_after;
   }
-  const bool more =
-      *rescued == config_.batch_max || *expired == config_.batch_max || *settled > 0;
+  const bool more = *rescued == config_.batch_max || *expired == config_.batch_max || *settled > 0;
   return more ? Duration::zero() : Duration(config_.look_every);
 }
 

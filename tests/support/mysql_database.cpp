@@ -52,30 +52,12 @@ void MysqlDatabase::execute(const std::string& statement) {
 }
 
 void MysqlDatabase::clear_jobs() {
-  for (const char* table : {"job",
-                            "job_payload",
-                            "job_result",
-                            "batch",
-                            "event",
-                            "event_payload",
-                            "delivery",
-                            "delivery_attempt",
-                            "dead_letter",
-                            "job_attempt",
-                            "shard_lease",
-                            "operation",
-                            "audit",
-                            "pause",
-                            "worker",
-                            "webhook_endpoint",
-                            "file_batch",
-                            "batch_line",
-                            "line_event",
-                            "file",
-                            "file_chunk",
-                            "idempotency_key",
-                            "answer",
-                            "follower",
+  for (const char* table : {"job",         "job_payload",     "job_result",  "batch",
+                            "event",       "event_payload",   "delivery",    "delivery_attempt",
+                            "dead_letter", "job_attempt",     "shard_lease", "operation",
+                            "audit",       "pause",           "worker",      "webhook_endpoint",
+                            "file_batch",  "batch_line",      "line_event",  "file",
+                            "file_chunk",  "idempotency_key", "answer",      "follower",
                             "session"}) {
     execute(std::string("DELETE FROM ") + table);
   }
