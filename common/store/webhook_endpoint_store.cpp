@@ -63,12 +63,13 @@ Result<std::optional<std::string>> public_key_of(const Secret& secret, WebhookSi
   return webhook_public_key(key);
 }
 
-// What was put off for the order is due. After the change and apart from it, since senders lock deliveries
-// before endpoints; what is missed so comes by itself, later.
+// What was put off for the order is due, and put off again if it must wait still. After the change and apart
+// from it, since senders lock deliveries before endpoints; what is missed so comes by itself, later, or when
+// the change is asked for again.
 Status let_all_go(MysqlPool& pool, const WebhookEndpointId& id, Deadline deadline) {
   Sql sql(
-      "UPDATE delivery SET behind = 0, attempt_due = UTC_TIMESTAMP(6) WHERE endpoint = ? AND attempt_due > "
-      "UTC_TIMESTAMP(6) AND behind = 1");
+      "UPDATE delivery FORCE INDEX (delivery_endpoint) SET behind = 0, attempt_due = UTC_TIMESTAMP(6) WHERE "
+      "endpoint = ? AND attempt_due > UTC_TIMESTAMP(6) AND behind = 1");
   sql.bind(id.value);
   const auto done =
       pool.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
@@ -150,11 +151,16 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
       sql.text(", state = 'disabled', disabled_reason = 'request', disabled_at = UTC_TIMESTAMP(6)");
     }
     SLUICE_TRY(db.execute(sql.text(" WHERE id = ?").bind(id.value), deadline));
-    return now.ordered && !changes.ordered.value_or(true);
+    return true;
   });
   if (!done) return fail(done.error());
-  if (*done) SLUICE_TRY(let_all_go(pool_, id, deadline));
-  return get(tenant, id, deadline);
+  SLUICE_ASSIGN(WebhookEndpoint changed, get(tenant, id, deadline));
+  // Whatever it was before: what waits behind one that failed unsent while it was disabled, or behind none
+  // any more because an earlier call was cut off, wakes by its time alone. The change stands without it.
+  if (!changes.ordered.value_or(true) || changes.enabled.value_or(false)) {
+    static_cast<void>(let_all_go(pool_, id, deadline));
+  }
+  return changed;
 }
 
 Status WebhookEndpointStore::remove(const TenantId& tenant, const WebhookEndpointId& id, Deadline deadline) {

@@ -71,7 +71,8 @@ class WebhookEndpointStore final : public EndpointSecrets {
   Result<std::vector<WebhookEndpoint>> list(const TenantId& tenant, const WebhookEndpointId& after, int limit,
                                             Deadline deadline);
   // Enabling, or moving it to another URL, forgets that it failed. What waits for it, or is replayed, goes to
-  // the URL that it has when sent. What waited for the order goes on once that is not asked for any more.
+  // the URL that it has when sent. What waits for the order is looked at again when it is enabled, and goes
+  // on once order is not asked for any more; at the latest some time later, should that fail now.
   Result<WebhookEndpoint> update(const TenantId& tenant, const WebhookEndpointId& id,
                                  const EndpointChanges& changes, Deadline deadline);
   // What waits for it is not sent any more.

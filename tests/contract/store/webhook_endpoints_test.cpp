@@ -159,6 +159,47 @@ TEST_F(WebhookEndpoints, WhatWaitsForTheOrderGoesOnOnceItIsNotAskedForAnyMore) {
   EXPECT_EQ(due(), 1);  // What waits for another attempt goes on waiting.
 }
 
+TEST_F(WebhookEndpoints, WhatWaitsForTheOrderIsLookedAtAgainWheneverItMayBeLeftWaiting) {
+  const WebhookEndpointId id = made();
+  ASSERT_TRUE(store_->send_test(tenant_, id, soon()));
+  const auto due_after = [&](const EndpointChanges& changes) {
+    database_->execute("UPDATE delivery SET behind = 1, attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR");
+    EXPECT_TRUE(store_->update(tenant_, id, changes, soon()));
+    return number("SELECT COUNT(*) FROM delivery WHERE attempt_due <= UTC_TIMESTAMP(6)");
+  };
+  EndpointChanges described;
+  described.description = "as before";
+  EndpointChanges unordered;
+  unordered.ordered = false;  // As it is: an earlier call may have been cut off.
+  EndpointChanges disabled;
+  disabled.enabled = false;
+  EndpointChanges enabled;
+  enabled.enabled = true;
+  EXPECT_EQ(due_after(described), 0);
+  EXPECT_EQ(due_after(unordered), 1);
+  EXPECT_EQ(due_after(disabled), 0);
+  EXPECT_EQ(due_after(enabled), 1);  // What it waited for may have failed unsent meanwhile.
+  EXPECT_EQ(due_after(enabled), 1);
+}
+
+TEST_F(WebhookEndpoints, AChangeStandsThoughNothingThatWaitsCanBeWoken) {
+  const WebhookEndpointId id = made();
+  ASSERT_TRUE(store_->send_test(tenant_, id, soon()));
+  database_->execute("UPDATE delivery SET behind = 1, attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR");
+  database_->execute("UPDATE webhook_endpoint SET ordered = 1");
+  EndpointChanges changes;
+  changes.ordered = false;
+  const auto held = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
+    SLUICE_TRY(db.query(Sql("SELECT id FROM delivery FOR UPDATE"), soon()));
+    const auto changed = store_->update(tenant_, id, changes, Deadline::in(database_->clock(), seconds(1)));
+    EXPECT_TRUE(changed) << changed.error().message;
+    EXPECT_FALSE(changed && changed->ordered);
+    return true;
+  });
+  EXPECT_TRUE(held) << held.error().message;
+  EXPECT_EQ(number("SELECT ordered FROM webhook_endpoint"), 0);
+}
+
 TEST_F(WebhookEndpoints, EnablingOrANewUrlForgetsTheFailingOfAnEnabledOne) {
   const WebhookEndpointId id = made();
   EndpointChanges described;
