@@ -246,8 +246,8 @@ Result<std::vector<RecordOutcome>> Courier::record_batch(std::span<const Finishe
   std::vector<AttemptRecord> records;
   records.reserve(batch.size());
   for (const Finished& one : batch) {
-    records.push_back({one.delivery.ref, one.delivery.endpoint_id, one.report, one.verdict, one.delivery.url,
-                       one.delivery.ordered});
+    records.push_back(
+        {one.delivery.ref, one.delivery.endpoint_id, one.report, one.verdict, one.delivery.url});
   }
   auto outcomes = store_.record(records, soon());
   if (outcomes || outcomes.error().code != ErrorCode::kInvalid) return outcomes;

@@ -93,9 +93,8 @@ struct ClaimedDelivery {
   WebhookEndpointId endpoint_id;  // Empty: the job's own callback_url.
   std::string url;
   std::string
-      endpoint;  // What is slow or dead together: scheme, host and port, or a registered endpoint's id.
-  bool ordered = false;  // Others of the job may wait at this endpoint until it is over.
-  std::string body;      // The same bytes at each attempt.
+      endpoint;      // What is slow or dead together: scheme, host and port, or a registered endpoint's id.
+  std::string body;  // The same bytes at each attempt.
 };
 
 }  // namespace sluice::callback

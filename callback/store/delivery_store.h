@@ -69,8 +69,7 @@ struct AttemptRecord {
   WebhookEndpointId endpoint_id;
   AttemptReport report;
   Verdict verdict;
-  std::string url;       // Where it went: an answer from there says nothing of an endpoint that has moved.
-  bool ordered = false;  // As it was claimed.
+  std::string url;  // Where it went: an answer from there says nothing of an endpoint that has moved.
 };
 
 enum class RecordOutcome {
@@ -118,7 +117,7 @@ class DeliveryStore {
   virtual Status release(std::span<const DeliveryRef> claims, std::chrono::milliseconds delay,
                          Deadline deadline) = 0;
   // Fails deliveries of `endpoint` that have been due for longer than `waited`; at most `limit`. Answers how
-  // many.
+  // many. What waited behind them is due.
   virtual Result<int> give_up(const std::string& endpoint, std::chrono::milliseconds waited,
                               const std::string& reason, int limit, Deadline deadline) = 0;
 

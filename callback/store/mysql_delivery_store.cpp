@@ -90,6 +90,19 @@ Status mark_undelivered(MysqlConnection& db, const std::string& now, const Attem
   return {};
 }
 
+// Those that are over by these records and that another may wait behind. What counts is what the endpoint
+// asks for now: it may have begun to after the claim.
+std::vector<std::string_view> over_in_order(std::span<const AttemptRecord* const> records,
+                                            const store::AttemptedEndpoints& endpoints) {
+  std::vector<std::string_view> over;
+  for (const AttemptRecord* record : records) {
+    const auto endpoint = endpoints.find(record->endpoint_id.value);
+    if (endpoint == endpoints.end() || !endpoint->second.ordered) continue;
+    if (record->verdict.kind != Verdict::Kind::kRetry) over.push_back(record->ref.id.value);
+  }
+  return over;
+}
+
 // Fills in what is to be sent. One that has no payload keeps an empty body.
 Status read_bodies(MysqlConnection& db, std::vector<ClaimedDelivery>& claimed, Deadline deadline) {
   std::vector<std::string_view> events;
@@ -150,7 +163,6 @@ Status take_due(MysqlConnection& db, const ClaimWish& wish, bool ordered,
     one.endpoint = wish.endpoint;
     one.endpoint_id.value = row.str(6);
     one.attempts_base = static_cast<int>(row.int64(7));
-    one.ordered = ordered;
     claimed.push_back(std::move(one));
     ++taken;
   }
@@ -236,8 +248,9 @@ Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const At
       if (record->verdict.kind != Verdict::Kind::kDelivered)
         SLUICE_TRY(mark_undelivered(db, now, *record, deadline));
     }
-    SLUICE_TRY(store::let_next_go(db, kept, deadline));
-    SLUICE_TRY(store::judge_endpoints(db, kept, ids_, disable_after_, deadline));
+    SLUICE_ASSIGN(const store::AttemptedEndpoints endpoints, store::attempted_endpoints(db, kept, deadline));
+    SLUICE_TRY(store::let_next_go(db, over_in_order(kept, endpoints), deadline));
+    SLUICE_TRY(store::judge_endpoints(db, kept, endpoints, ids_, disable_after_, deadline));
     return outcomes;
   });
 }
@@ -264,16 +277,21 @@ Status MysqlDeliveryStore::release(std::span<const DeliveryRef> claims, millisec
 
 Result<int> MysqlDeliveryStore::give_up(const std::string& endpoint, milliseconds waited,
                                         const std::string& reason, int limit, Deadline deadline) {
-  Sql sql(
-      "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), last_error "
-      "= ? "
-      "WHERE endpoint = ? AND attempt_due < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND ORDER BY attempt_due "
-      "LIMIT ?");
-  sql.bind(plain_text(reason, kErrorBytesMax)).bind(endpoint).bind(micros(waited)).bind(limit);
-  const auto failed =
-      pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
-  if (!failed) return fail(failed.error());
-  return static_cast<int>(*failed);
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
+    Sql due(
+        "SELECT id FROM delivery WHERE endpoint = ? AND attempt_due < UTC_TIMESTAMP(6) - INTERVAL ? "
+        "MICROSECOND ORDER BY attempt_due LIMIT ? FOR UPDATE");
+    SLUICE_ASSIGN(const Rows rows, db.query(due.bind(endpoint).bind(micros(waited)).bind(limit), deadline));
+    std::vector<std::string_view> ids;
+    for (const Row row : rows) ids.push_back(row.text(0));
+    if (ids.empty()) return 0;
+    Sql sql(
+        "UPDATE delivery SET state = 'failed', attempt_due = NULL, finished_at = UTC_TIMESTAMP(6), "
+        "last_error = ? WHERE id IN ");
+    SLUICE_TRY(db.execute(sql.bind(plain_text(reason, kErrorBytesMax)).list(ids), deadline));
+    if (store::is_registered(endpoint)) SLUICE_TRY(store::let_next_go(db, ids, deadline));
+    return static_cast<int>(ids.size());
+  });
 }
 
 Result<Backlog> MysqlDeliveryStore::backlog(std::int64_t count_max, Deadline deadline) {

@@ -91,7 +91,8 @@ Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpo
   for (const std::string_view endpoint : endpoints) {
     if (budget == 0) break;  // The next claim goes on.
     const auto over = pool.transaction(deadline, [&](MysqlConnection& db) -> Result<int> {
-      // Who enables it waits until this is committed, and what is replayed then is not failed by us.
+      // Who enables it waits until this is committed, and what is replayed then is not failed by us; what
+      // waits behind these is looked at again then, too.
       Sql now("SELECT 1 FROM webhook_endpoint WHERE id = ? AND state = 'enabled' LOCK IN SHARE MODE");
       SLUICE_ASSIGN(const Rows enabled, db.query(now.bind(endpoint), deadline));
       if (!enabled.empty()) return 0;
@@ -108,25 +109,39 @@ Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpo
   return {};
 }
 
-Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
-                              IdMaker& ids, std::chrono::milliseconds disable_after, Deadline deadline) {
-  // Sorted sets: rows are locked in one order.
-  std::set<std::string_view> good;
-  std::set<std::string_view> bad;
-  std::set<std::string_view> gone;
+Result<store::AttemptedEndpoints> store::attempted_endpoints(MysqlConnection& db,
+                                                             std::span<const AttemptRecord* const> records,
+                                                             Deadline deadline) {
+  AttemptedEndpoints endpoints;
   std::set<std::string_view> all;
   for (const AttemptRecord* record : records) {
     if (!record->endpoint_id.empty()) all.insert(record->endpoint_id.value);
   }
-  if (all.empty()) return {};
-  Sql where(
-      "SELECT id, url, failing_since IS NOT NULL FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
-  SLUICE_ASSIGN(const Rows rows, db.query(where.list(all), deadline));
+  if (all.empty()) return endpoints;
+  Sql sql(
+      "SELECT id, url, state = 'enabled', failing_since IS NOT NULL, ordered FROM webhook_endpoint WHERE id "
+      "IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(all), deadline));
+  for (const Row row : rows) {
+    endpoints.emplace(row.str(0),
+                      AttemptedEndpoint{row.str(1), row.int64(2) != 0, row.int64(3) != 0, row.int64(4) != 0});
+  }
+  return endpoints;
+}
+
+Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
+                              const AttemptedEndpoints& endpoints, IdMaker& ids,
+                              std::chrono::milliseconds disable_after, Deadline deadline) {
+  // Sorted sets: rows are locked in one order.
+  std::set<std::string_view> good;
+  std::set<std::string_view> bad;
+  std::set<std::string_view> gone;
   EndpointUrls urls;
   std::set<std::string, std::less<>> failing;
-  for (const Row row : rows) {
-    urls.emplace(row.str(0), row.str(1));
-    if (row.int64(2) != 0) failing.insert(row.str(0));
+  for (const auto& [id, endpoint] : endpoints) {
+    if (!endpoint.enabled) continue;
+    urls.emplace(id, endpoint.url);
+    if (endpoint.failing) failing.insert(id);
   }
   for (const AttemptRecord* record : records) {
     const std::string_view id = record->endpoint_id.value;

@@ -39,9 +39,21 @@ Result<EnabledEndpoints> enabled_endpoints(MysqlConnection& db, std::span<const 
 // thousands at most. What somebody holds, or is to be tried later, is left alone until it is due.
 Status pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline);
 
+struct AttemptedEndpoint {
+  std::string url;
+  bool enabled = false;
+  bool failing = false;
+  bool ordered = false;
+};
+using AttemptedEndpoints = std::map<std::string, AttemptedEndpoint, std::less<>>;  // By id.
+// The registered endpoints of these attempts, as they are now. Takes no locks.
+Result<AttemptedEndpoints> attempted_endpoints(MysqlConnection& db,
+                                               std::span<const AttemptRecord* const> records,
+                                               Deadline deadline);
 // What these attempts say of their registered endpoints: how long they have been failing, and whether they
 // are disabled for it, which their tenant's other endpoints are then told.
-Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records, IdMaker& ids,
+Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
+                       const AttemptedEndpoints& endpoints, IdMaker& ids,
                        std::chrono::milliseconds disable_after, Deadline deadline);
 
 // Of due deliveries to ordered endpoints, whose rows the caller has locked: puts off those that must wait
@@ -50,8 +62,8 @@ Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const
 Result<std::set<std::string, std::less<>>> put_behind(MysqlConnection& db,
                                                       std::span<const std::string_view> due,
                                                       Deadline deadline);
-// Makes due what waits behind deliveries that are over by these records.
-Status let_next_go(MysqlConnection& db, std::span<const AttemptRecord* const> records, Deadline deadline);
+// Makes due what waits behind these deliveries, which are over.
+Status let_next_go(MysqlConnection& db, std::span<const std::string_view> over, Deadline deadline);
 
 // What is told together: ends of lines of one batch, to one URL.
 struct GroupKey {

@@ -1,7 +1,8 @@
-// How the real store asks: what must stay cheap however much a dead endpoint has waiting.
+// How the real store asks: what must stay cheap however much waits, or is over.
 #include <gtest/gtest.h>
 
 #include "callback/store/mysql_delivery_store.h"
+#include "common/store/webhook_endpoint_store.h"
 #include "tests/contract/callback/store_under_test.h"
 #include "tests/support/mysql_test.h"
 #include "tests/unit/callback/support/deliveries.h"
@@ -13,7 +14,16 @@ using namespace std::chrono_literals;
 
 class MysqlPlans : public ::sluice::testing::MysqlTest {
  protected:
-  void prepare() override { under_test_ = testing::mysql_under_test(); }
+  using Kind = Verdict::Kind;
+
+  void prepare() override {
+    under_test_ = testing::mysql_under_test();
+    MysqlConfig config = database_->config();
+    config.connections_max = 1;  // So that the session's counters are those of the store's statements.
+    pool_ = std::make_unique<MysqlPool>(config, database_->clock(), database_->rng(),
+                                        Log("test", LogLevel::kError, database_->clock()));
+    store_ = std::make_unique<MysqlDeliveryStore>(*pool_, ids_);
+  }
   // Rows of the index that the statement looked at, from the session's counters.
   template <class Ask>
   std::int64_t rows_read(Ask ask) {
@@ -29,7 +39,93 @@ class MysqlPlans : public ::sluice::testing::MysqlTest {
     return reads() - before;
   }
 
+  // The same of whatever statements `ask` makes through `pool_`.
+  template <class Ask>
+  std::int64_t rows_read_by(Ask ask) {
+    const auto reads = [&] {
+      const auto rows = pool_->query(Sql("SHOW SESSION STATUS LIKE 'Handler_read%'"), soon());
+      std::int64_t sum = 0;
+      for (const Row row : *rows) sum += std::stoll(row.str(1));
+      return sum;
+    };
+    // What asking for the counters itself adds to them.
+    const std::int64_t first = reads();
+    const std::int64_t before = reads();
+    ask();
+    return reads() - before - (before - first);
+  }
+
+  WebhookEndpointId ordered_endpoint() {
+    const auto id = ids_.make<WebhookEndpointId>(1);
+    database_->execute(
+        "INSERT INTO webhook_endpoint (id, shard, tenant_id, url, description, events, state, secret_sealed, "
+        "ordered, created_at) VALUES ('" +
+        id.value + "', 1, 't', 'https://a.example/', '', '*', 'enabled', 'x', 1, UTC_TIMESTAMP(6))");
+    return id;
+  }
+  // Deliveries to `id`, each of a job's first event, or (`about_jobs` false) of events of the endpoint's own.
+  void add_deliveries(const WebhookEndpointId& id, int count, bool about_jobs, bool over) {
+    Sql events(
+        "INSERT INTO event (id, shard, tenant_id, job_id, generation, type, created_at, publish_due) "
+        "VALUES ");
+    Sql deliveries(
+        "INSERT INTO delivery (state, attempt_due, finished_at, id, shard, tenant_id, event_id, job_id, "
+        "endpoint_id, url, endpoint, created_at) VALUES ");
+    for (int i = 0; i < count; ++i) {
+      const auto event = ids_.make<EventId>(1);
+      const std::string job = about_jobs ? ids_.make<JobId>(1).value : "";
+      events.row(event.value, 1, "t", job, 1, "job.succeeded", kThen, std::nullopt);
+      const auto due = over ? std::nullopt : std::optional<std::string_view>(kMuchLater);
+      const auto ended = over ? std::optional<std::string_view>(kThen) : std::nullopt;
+      deliveries.row(over ? "delivered" : "pending", due, ended, ids_.make<DeliveryId>(1).value, 1, "t",
+                     event.value, job, id.value, "https://a.example/", id.value, kThen);
+    }
+    if (about_jobs) {
+      ASSERT_TRUE(database_->pool().execute(events, soon()));
+    }
+    ASSERT_TRUE(database_->pool().execute(deliveries, soon()));
+  }
+  // A delivery of the endpoint's own, and one of each of a job's first two events: sent one after the other.
+  std::int64_t send_in_order(const WebhookEndpointId& id) {
+    add_deliveries(id, 1, false, false);
+    const JobId job = ids_.make<JobId>(1);
+    for (int generation = 1; generation <= 2; ++generation) {
+      auto prepared = testing::prepare(ids_, "", "");
+      under_test_->put_event(prepared.event);
+      database_->execute("UPDATE event SET job_id = '" + job.value + "', generation = " +
+                         std::to_string(generation) + " WHERE id = '" + prepared.event.id.value + "'");
+      prepared.decision.deliveries = {{ids_.make<DeliveryId>(1), id, "https://a.example/", id.value}};
+      EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon()));
+    }
+    database_->execute(
+        "UPDATE delivery SET attempt_due = UTC_TIMESTAMP(6) WHERE job_id = '' AND state = 'pending' AND "
+        "endpoint_id = '" +
+        id.value + "'");
+    return rows_read_by([&] {
+      std::size_t sent = 0;
+      for (const std::size_t wanted : {2U, 1U}) {
+        const ClaimWish wish{id.value, 100};
+        const auto claimed = store_->claim(std::span(&wish, 1), 60s, soon());
+        ASSERT_TRUE(claimed) << claimed.error().message;
+        ASSERT_EQ(claimed->size(), wanted);
+        for (const ClaimedDelivery& one : *claimed) {
+          AttemptRecord record{one.ref, id, {}, {Kind::kDelivered, 0ms}, one.url};
+          record.report.status = 200;
+          ASSERT_EQ(store_->record(std::span(&record, 1), soon())->front(), RecordOutcome::kRecorded);
+          ++sent;
+        }
+      }
+      EXPECT_EQ(sent, 3U);
+    });
+  }
+  static constexpr const char* kThen = "2001-01-01 00:00:00";
+  static constexpr const char* kMuchLater = "2101-01-01 00:00:00";
   std::unique_ptr<testing::StoreUnderTest> under_test_;
+  SystemClock clock_;
+  SystemRng rng_;
+  IdMaker ids_{clock_, rng_};
+  std::unique_ptr<MysqlPool> pool_;
+  std::unique_ptr<MysqlDeliveryStore> store_;
 };
 
 TEST_F(MysqlPlans, ADeadEndpointsBacklogIsNotReadToFindTheOthers) {
@@ -58,6 +154,46 @@ TEST_F(MysqlPlans, ADeadEndpointsBacklogIsNotReadToFindTheOthers) {
   const auto due = under_test_->store().due_endpoints(100, database_->soon());
   ASSERT_TRUE(due);
   EXPECT_EQ(due->size(), 11u);
+}
+
+TEST_F(MysqlPlans, OrderCostsTheSameWhateverElseTheEndpointWasSentOrWaits) {
+  const auto id = ordered_endpoint();
+  const auto other = ordered_endpoint();
+  send_in_order(id);  // Its answers are not remembered by the session.
+  const std::int64_t before = send_in_order(id);
+  add_deliveries(id, 1'500, false, true);
+  add_deliveries(id, 1'500, true, true);
+  add_deliveries(id, 1'500, true, false);
+  add_deliveries(other, 1'500, false, false);
+  database_->execute(
+      "UPDATE delivery SET attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR WHERE state = 'pending'");
+  // Without fresh statistics, as after any flood, and with them.
+  EXPECT_LE(send_in_order(id), before + 10);
+  database_->execute("ANALYZE TABLE delivery, event");
+  EXPECT_LE(send_in_order(id), before + 10);
+}
+
+TEST_F(MysqlPlans, WhatWaitsForTheOrderIsWokenWithoutReadingOtherEndpointsDeliveriesOrThoseThatAreOver) {
+  const auto id = ordered_endpoint();
+  const auto other = ordered_endpoint();
+  add_deliveries(id, 3, true, false);
+  WebhookEndpointStore endpoints(*pool_, ids_, rng_, std::nullopt);
+  const auto wake = [&] {
+    database_->execute(
+        "UPDATE delivery SET behind = 1, attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR "
+        "WHERE state = 'pending'");
+    return rows_read_by([&] {
+      EndpointChanges changes;
+      changes.ordered = false;
+      EXPECT_TRUE(endpoints.update(TenantId{"t"}, id, changes, soon()));
+    });
+  };
+  const std::int64_t before = wake();
+  add_deliveries(id, 1'500, true, true);
+  add_deliveries(other, 1'500, true, false);
+  EXPECT_LE(wake(), before + 10);
+  database_->execute("ANALYZE TABLE delivery");
+  EXPECT_LE(wake(), before + 10);
 }
 
 }  // namespace

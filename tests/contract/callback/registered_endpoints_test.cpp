@@ -70,7 +70,6 @@ class RegisteredEndpoints : public ::sluice::testing::MysqlTest {
     record.report.failure = failure;
     record.report.status = status;
     record.url = claimed[0].url;
-    record.ordered = claimed[0].ordered;
     const auto outcomes = store_->record(std::span(&record, 1), soon());
     ASSERT_TRUE(outcomes) << outcomes.error().message;
     ASSERT_EQ(outcomes->front(), RecordOutcome::kRecorded);
@@ -367,7 +366,7 @@ TEST_F(RegisteredEndpoints, WithOrderALaterEventWaitsUntilTheEarlierOneIsOver) {
     EXPECT_GT(under_test_->look(second).due_in_ms, 0);
     // Nor is one that waits for another attempt.
     for (const ClaimedDelivery& one : claimed) {
-      AttemptRecord record{one.ref, id, {}, {Kind::kRetry, 1h}, one.url, one.ordered};
+      AttemptRecord record{one.ref, id, {}, {Kind::kRetry, 1h}, one.url};
       record.report.status = 500;
       ASSERT_EQ(store_->record(std::span(&record, 1), soon())->front(), RecordOutcome::kRecorded);
     }
@@ -397,6 +396,37 @@ TEST_F(RegisteredEndpoints, WithOrderAnEarlierEventThatIsUndecidedIsWaitedFor) {
   decide(nobody);
   under_test_->make_due(waits, 0ms);
   EXPECT_EQ(claim(id).size(), 1U);
+}
+
+TEST_F(RegisteredEndpoints, TheEndOfOneThatWasClaimedBeforeOrderWasAskedForWakesTheNext) {
+  const auto id = endpoint();
+  const JobId job = ids_->make<JobId>(1);
+  decide(event_of(job, 1, id));
+  const auto claimed = claim(id);
+  ASSERT_EQ(claimed.size(), 1U);
+  want_order(id);
+  const Prepared second = event_of(job, 2, id);
+  decide(second);
+  EXPECT_TRUE(claim(id).empty());
+  EXPECT_GT(under_test_->look(second.decision.deliveries[0].id).due_in_ms, 0);
+  AttemptRecord record{claimed[0].ref, id, {}, {Kind::kDelivered, 0ms}, claimed[0].url};
+  record.report.status = 200;
+  ASSERT_EQ(store_->record(std::span(&record, 1), soon())->front(), RecordOutcome::kRecorded);
+  EXPECT_EQ(claim(id).size(), 1U);
+}
+
+TEST_F(RegisteredEndpoints, WithOrderOneThatIsGivenUpWakesTheNext) {
+  const auto id = endpoint();
+  want_order(id);
+  const auto [first, second] = two_of_a_job(id);
+  const auto claimed = claim(id);
+  ASSERT_EQ(claimed.size(), 1U);
+  ASSERT_TRUE(store_->release(std::vector{claimed[0].ref}, 0ms, soon()));
+  EXPECT_GT(under_test_->look(second).due_in_ms, 0);
+  under_test_->make_due(first, 2h);
+  EXPECT_EQ(*store_->give_up(id.value, 1h, "given up", 100, soon()), 1);
+  EXPECT_EQ(under_test_->look(first).state, "failed");
+  EXPECT_LE(under_test_->look(second).due_in_ms, 0);
 }
 
 TEST_F(RegisteredEndpoints, WithoutOrderAndAtAnotherEndpointNothingWaits) {
