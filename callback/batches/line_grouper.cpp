@@ -1,6 +1,5 @@
 #include "callback/batches/line_grouper.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace sluice::callback {
@@ -16,17 +15,17 @@ LineGrouper::LineGrouper(LineGroups& groups, std::function<void()> on_deliveries
       loop_("line-grouper", clock, [this] { return run_once(); }) {}
 
 Duration LineGrouper::run_once() {
-  const SteadyTime began = clock_.steady_now();
-  const auto made = groups_.tell_due(config_.groups_max, Deadline::in(clock_, config_.call_timeout));
-  if (!made) {
-    log_.warn_limited("line_groups_failed", {{"error", made.error().message}});
-    return config_.retry_after;
+  Told told;
+  if (auto done = groups_.tell_due(config_.groups_max, Deadline::in(clock_, config_.call_timeout))) {
+    told = std::move(*done);
+  } else {
+    told.failed = std::move(done.error());
   }
-  made_.add(*made);
-  if (*made > 0) on_deliveries_();
-  if (*made >= config_.groups_max) return Duration(0);
-  // Where so many wait that a look is long, it is taken more seldom.
-  return std::max<Duration>(config_.look_every, 10 * (clock_.steady_now() - began));
+  if (told.failed) log_.warn_limited("line_groups_failed", {{"error", told.failed->message}});
+  made_.add(told.deliveries);
+  if (told.deliveries > 0) on_deliveries_();
+  if (told.deliveries >= config_.groups_max) return Duration(0);
+  return told.failed ? config_.retry_after : config_.look_every;
 }
 
 }  // namespace sluice::callback

@@ -149,7 +149,7 @@ Result<std::vector<DecideOutcome>> MysqlDeliveryStore::decide(std::span<const De
                                                               Deadline deadline) {
   std::vector<DecideOutcome> none;
   if (decisions.empty()) return none;
-  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<DecideOutcome>> {
+  auto decided = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<DecideOutcome>> {
     SLUICE_ASSIGN(const LockedEvents events, lock_events(db, decisions, deadline));
     std::vector<DecideOutcome> outcomes;
     std::vector<const Decision*> fresh;
@@ -182,6 +182,9 @@ Result<std::vector<DecideOutcome>> MysqlDeliveryStore::decide(std::span<const De
     SLUICE_TRY(db.execute(sql.list(ids), deadline));
     return outcomes;
   });
+  // Should it fail, the next end that joins a group calls it, or its first one's time does.
+  if (decided) static_cast<void>(store::call_full_groups(pool_, store::groups_of(decisions), deadline));
+  return decided;
 }
 
 }  // namespace sluice::callback

@@ -69,14 +69,23 @@ Status let_next_go(MysqlConnection& db, std::span<const std::string_view> over, 
 struct GroupKey {
   std::string batch_id;
   std::string url_key;
+  int lines_max = 1;  // Of any one delivery; the batch says so, once and for all.
+  auto operator<=>(const GroupKey&) const = default;
 };
-// Makes one delivery of what waits, if it is due, or of whatever waits. Answers of how many ends; 0: it is
-// not due.
+// Makes one delivery of what waits and nobody else has locked, if it is due or full, or of whatever waits;
+// should what is left be full again, it is due. Answers of how many ends; 0: it is not due.
 Result<int> group_lines(MysqlConnection& db, IdMaker& ids, const GroupKey& key, bool whatever_waits,
-                        std::size_t bytes_max, Deadline deadline);
-// Writes down the ends that wait. `tenants`: of each event.
+                        Deadline deadline);
+// Writes down the ends that wait; where no line of the batch has still to end they are due. `tenants`: of
+// each event.
 Status keep_waiting_lines(MysqlConnection& db, std::span<const Decision* const> decisions,
                           const std::map<std::string_view, std::string_view>& tenants, Deadline deadline);
+// The groups that these decisions add to, but those of one end each.
+std::set<GroupKey> groups_of(std::span<const Decision> decisions);
+// Makes due those of `groups` that are full. Whoever added to one asks after the commit: of several that fill
+// it together the last one sees them all.
+Status call_full_groups(MysqlConnection& db, const std::set<GroupKey>& groups, Deadline deadline);
+Status call_full_groups(MysqlPool& pool, const std::set<GroupKey>& groups, Deadline deadline);
 // Has whatever waits of a batch told: now, as far as that is little, and the rest soon.
 Status tell_waiting_lines(MysqlConnection& db, IdMaker& ids, std::string_view batch_id, Deadline deadline);
 

@@ -1,7 +1,9 @@
 // How the real store asks: what must stay cheap however much waits, or is over.
 #include <gtest/gtest.h>
 
+#include "callback/store/line_groups.h"
 #include "callback/store/mysql_delivery_store.h"
+#include "callback/store/mysql_rows.h"
 #include "common/store/webhook_endpoint_store.h"
 #include "tests/contract/callback/store_under_test.h"
 #include "tests/support/mysql_test.h"
@@ -118,8 +120,28 @@ class MysqlPlans : public ::sluice::testing::MysqlTest {
       EXPECT_EQ(sent, 3U);
     });
   }
+  // Ends of lines that wait: `count` of each of `batches`, all due or due much later.
+  void add_waiting(const std::vector<BatchId>& batches, int count, int lines_max, bool due) {
+    Sql sql(
+        "INSERT INTO line_event (event_id, batch_id, tenant_id, url, url_key, endpoint, lines_max, bytes, "
+        "due, body) VALUES ");
+    for (const BatchId& batch : batches) {
+      for (int i = 0; i < count; ++i) {
+        sql.row(ids_.make<EventId>(1).value, batch.value, "t", kUrl, to_hex(sha256(kUrl)),
+                "https://a.example:443", lines_max, 2, due ? kThen : kMuchLater, "{}");
+      }
+    }
+    ASSERT_TRUE(database_->pool().execute(sql, soon()));
+  }
+  std::vector<BatchId> batches(int count) {
+    std::vector<BatchId> made;
+    for (int i = 0; i < count; ++i) made.push_back(ids_.make<BatchId>(1));
+    return made;
+  }
+
   static constexpr const char* kThen = "2001-01-01 00:00:00";
   static constexpr const char* kMuchLater = "2101-01-01 00:00:00";
+  static constexpr const char* kUrl = "https://a.example/x";
   std::unique_ptr<testing::StoreUnderTest> under_test_;
   SystemClock clock_;
   SystemRng rng_;
@@ -194,6 +216,93 @@ TEST_F(MysqlPlans, WhatWaitsForTheOrderIsWokenWithoutReadingOtherEndpointsDelive
   EXPECT_LE(wake(), before + 10);
   database_->execute("ANALYZE TABLE delivery");
   EXPECT_LE(wake(), before + 10);
+}
+
+TEST_F(MysqlPlans, ALookForGroupsThatAreDueReadsNothingOfThoseThatWait) {
+  LineGroups groups(*pool_, ids_);
+  const auto look = [&](int due) {
+    return rows_read_by([&] {
+      const auto told = groups.tell_due(due + 1, soon());
+      ASSERT_TRUE(told) << told.error().message;
+      EXPECT_FALSE(told->failed);
+      EXPECT_EQ(told->deliveries, due);
+    });
+  };
+  add_waiting(batches(1), 1, 1'000, false);
+  const std::int64_t idle = look(0);
+  add_waiting(batches(2), 1, 1'000, true);
+  const std::int64_t busy = look(2);
+  for (int i = 0; i < 3; ++i) add_waiting(batches(500), 2, 1'000, false);
+  EXPECT_LE(look(0), idle + 10);
+  add_waiting(batches(2), 1, 1'000, true);
+  EXPECT_LE(look(2), busy + 10);
+  database_->execute("ANALYZE TABLE line_event");
+  EXPECT_LE(look(0), idle + 10);
+}
+
+TEST_F(MysqlPlans, ATurnReadsNoMoreOfWhatIsDueThanItTells) {
+  LineGroups groups(*pool_, ids_);
+  const auto turn = [&] {
+    return rows_read_by([&] {
+      const auto told = groups.tell_due(5, soon());
+      ASSERT_TRUE(told) << told.error().message;
+      EXPECT_EQ(told->deliveries, 5);
+    });
+  };
+  add_waiting(batches(20), 1, 10, true);
+  const std::int64_t before = turn();
+  add_waiting(batches(1'500), 1, 10, true);
+  EXPECT_LE(turn(), before + 10);
+  database_->execute("ANALYZE TABLE line_event");
+  EXPECT_LE(turn(), before + 10);
+}
+
+TEST_F(MysqlPlans, AGroupReadsNoMoreOfWhatWaitsThanItHolds) {
+  const auto batch = batches(1);
+  const auto tell = [&] {
+    return rows_read_by([&] {
+      const auto lines = pool_->transaction(soon(), [&](MysqlConnection& db) {
+        return store::group_lines(db, ids_, {batch[0].value, to_hex(sha256(kUrl)), 3}, false, soon());
+      });
+      ASSERT_TRUE(lines) << lines.error().message;
+      EXPECT_EQ(*lines, 3);
+    });
+  };
+  add_waiting(batch, 10, 3, false);
+  const std::int64_t before = tell();
+  add_waiting(batch, 1'500, 3, false);
+  EXPECT_LE(tell(), before + 10);
+  database_->execute("ANALYZE TABLE line_event");
+  EXPECT_LE(tell(), before + 10);
+}
+
+TEST_F(MysqlPlans, ADecisionAboutALineOrABatchReadsNothingOfOthersThatWait) {
+  const auto own = batches(1);
+  const auto line = [&] {
+    auto prepared = testing::prepare(ids_, "", "");
+    under_test_->put_event(prepared.event);
+    prepared.decision.waiting = WaitingLine{own[0], kUrl, "https://a.example:443", 4, 1h};
+    return rows_read_by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
+  };
+  const auto end = [&] {
+    const auto ended = batches(1);
+    add_waiting(ended, 3, 1'000, false);
+    auto prepared = testing::prepare(ids_, kUrl, "https://a.example:443");
+    under_test_->put_event(prepared.event);
+    database_->execute("UPDATE event SET job_id = '" + ended[0].value +
+                       "', type = 'batch.completed' WHERE id = '" + prepared.event.id.value + "'");
+    return rows_read_by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
+  };
+  add_waiting(own, 10, 4, false);
+  const std::int64_t before_line = line();
+  const std::int64_t before_end = end();
+  add_waiting(own, 1'500, 4, false);
+  for (int i = 0; i < 3; ++i) add_waiting(batches(500), 2, 1'000, false);
+  EXPECT_LE(line(), before_line + 10);
+  EXPECT_LE(end(), before_end + 10);
+  database_->execute("ANALYZE TABLE line_event");
+  EXPECT_LE(line(), before_line + 10);
+  EXPECT_LE(end(), before_end + 10);
 }
 
 }  // namespace
