@@ -8,24 +8,20 @@
 #include <tuple>
 #include <utility>
 
-#include "common/job/answer.h"
+#include "common/job/result_bytes.h"
 
 namespace sluice::store {
 
 namespace {
 
 // A leader's own end looks after its followers; this is for those that it could not reach.
-constexpr int kLookAfterS = 60;
+constexpr int kLookAfterS = 600;
 // Followers that are settled in one transaction, which holds up others meanwhile.
 constexpr int kPortion = 200;
 constexpr std::size_t kPortionBytes = 4'000'000;
 constexpr std::size_t kRowsInStatement = 1'000;
 
 using Key = std::pair<std::string, std::string>;  // Tenant, key.
-
-std::size_t result_bytes(const JobResult& result) {
-  return result.text.size() + result.reasoning_content.size() + result.logprobs_json.size();
-}
 
 // (tenant_id = … AND key_hash IN (…) OR …): each part a range of the primary key.
 void add_keys(Sql& sql, const std::set<Key>& keys, const char* table = "") {
@@ -178,6 +174,8 @@ Status join_answers(MysqlConnection& db, const DbNow& now, std::span<Submission>
         SLUICE_TRY(update_answer(db, key, Sql("UPDATE answer SET settle_due = ?").bind(now.text), deadline));
       continue;
     }
+    // What the last end means for those who followed is still being told: this one runs by itself.
+    if (one.is_due && !one.at_it() && one.leader != head->job.id) continue;
     // A job of a higher class doesn't wait for one of a lower: it takes the lead, and those who follow
     // profit.
     const bool leads = one.leader == head->job.id || !one.at_it() || head->job.priority < one.leader_class;
@@ -423,28 +421,34 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
   Budget budget;
   for (const Row row : rows) {
     const auto [key, one] = read_known(row);
+    const Change* how = nullptr;  // A success, if there is one among them; else the leader's end.
+    bool leads = false;
     for (const std::size_t index : ended.at(key)) {
-      LockedJob& locked = *changes[index].locked;
-      const bool leads = one.leader == locked.job.id;
-      const bool succeeded = changes[index].to == JobState::kSucceeded;
-      if (!leads && !succeeded) continue;  // Another is at it.
-      if (succeeded) {
-        locked.answer_until_us = now.us + one.keep_s * 1'000'000;
-        Sql keep("UPDATE answer SET known_id = ?, expires_at = ? + INTERVAL keep_s SECOND");
-        SLUICE_TRY(update_answer(db, key, keep.bind(locked.job.id.value).bind(now.text), deadline));
+      Change& change = changes[index];
+      const bool is_leader = change.locked->job.id == one.leader;
+      leads = leads || is_leader;
+      if (change.to == JobState::kSucceeded) {
+        change.locked->answer_until_us = now.us + one.keep_s * 1'000'000;
+        if (how == nullptr || how->to != JobState::kSucceeded) how = &change;
+      } else if (is_leader && how == nullptr) {
+        how = &change;
       }
-      const LeaderEnd end{locked.job.id, changes[index].to, changes[index].result, changes[index].error};
-      Settled settled;
-      settled.more = one.is_due;
-      if (one.is_due && budget.jobs > 0) {  // Else nobody follows.
-        SLUICE_ASSIGN(settled, settle_followers(db, key, end, budget, changes, followers, deadline));
-      }
-      if (!leads) {  // Its leader goes on, for whoever comes later.
-        const char* const due = settled.more ? "UPDATE answer SET settle_due = ?" : nullptr;
-        if (due != nullptr) SLUICE_TRY(update_answer(db, key, Sql(due).bind(now.text), deadline));
-        continue;
-      }
+    }
+    if (how == nullptr) continue;  // Another is at it.
+    const LeaderEnd end{how->locked->job.id, how->to, how->result, how->error};
+    if (end.state == JobState::kSucceeded) {
+      Sql keep("UPDATE answer SET known_id = ?, expires_at = ? + INTERVAL keep_s SECOND");
+      SLUICE_TRY(update_answer(db, key, keep.bind(end.id.value).bind(now.text), deadline));
+    }
+    Settled settled;
+    settled.more = one.is_due;
+    if (one.is_due && budget.jobs > 0) {  // Else nobody follows.
+      SLUICE_ASSIGN(settled, settle_followers(db, key, end, budget, changes, followers, deadline));
+    }
+    if (leads) {
       SLUICE_TRY(write_settled(db, now, key, one, end, settled, deadline));
+    } else if (settled.more) {  // Its leader goes on, for whoever comes later.
+      SLUICE_TRY(update_answer(db, key, Sql("UPDATE answer SET settle_due = ?").bind(now.text), deadline));
     }
   }
   return {};
@@ -464,7 +468,8 @@ Result<std::optional<int>> settle_next(MysqlConnection& db, const DbNow& now, Id
   const auto [key, one] = read_known(rows.front());
 
   LeaderEnd end{one.leader, one.leader_state.value_or(JobState::kCancelled), {}, {}};
-  const bool is_known = one.until_us > now.us;
+  // As long as nobody leads anew, those who followed are told, however short a result is kept.
+  const bool is_known = !one.known.empty() && (one.leader.empty() || one.until_us > now.us);
   if (is_known || one.leader_state) {
     Sql job(kSelectJob);
     job.text("WHERE j.id = ?").bind(is_known ? one.known.value : one.leader.value);

@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/job/result_bytes.h"
+
 namespace sluice::producer {
 
 namespace {
@@ -24,8 +26,7 @@ void AnswerCache::look(Submission& submission) {
   std::size_t bytes = 0;
   const auto too_much = [&bytes](const Answer& answer) {
     const std::size_t before = bytes;
-    bytes += answer.result.text.size() + answer.result.reasoning_content.size() +
-             answer.result.logprobs_json.size();
+    bytes += result_bytes(answer.result);
     return before > 0 && bytes > kCopiedBytes;
   };
   const std::int64_t now = now_us();
@@ -55,6 +56,8 @@ void AnswerCache::look(Submission& submission) {
 }
 
 bool AnswerCache::look_for_stale(Submission& submission) {
+  if (submission.jobs.size() > kLookedUpMax) return false;
+  std::size_t bytes = 0;
   for (NewJob& fresh : submission.jobs) {
     if (fresh.answer) continue;
     if (fresh.answer_key.empty() || !fresh.stale_will_do) return false;
@@ -66,6 +69,8 @@ bool AnswerCache::look_for_stale(Submission& submission) {
       if (!found || !*found) return false;
       known = std::move(*found);
     }
+    bytes += result_bytes(known->result);
+    if (bytes > kCopiedBytes && bytes > result_bytes(known->result)) return false;
     metrics_.lookups.with({"stale"}).add();
     fresh.answer = std::move(*known);
   }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/failpoint.h"
+#include "common/job/result_bytes.h"
 
 namespace sluice::producer {
 
@@ -84,6 +85,7 @@ std::size_t submission_bytes(const Submission& submission) {
   for (const NewJob& fresh : submission.jobs) {
     bytes += kRowBytes + fresh.request_json.size() + fresh.job.metadata_json.size() +
              fresh.job.callback_url.size();
+    if (fresh.answer) bytes += result_bytes(fresh.answer->result);
   }
   return bytes;
 }

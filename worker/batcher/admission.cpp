@@ -7,6 +7,7 @@
 namespace sluice::worker {
 
 void Admission::put_back(std::vector<Work> works) {
+  if (!works.empty()) refused_ = works.front().request.key;
   for (auto work = works.rbegin(); work != works.rend(); ++work) {
     (work->express ? express_ : waiting_).push_front(std::move(*work));
   }
@@ -52,9 +53,16 @@ Running Admission::take(Running running, std::deque<Work>& waiting, std::vector<
   return running;
 }
 
+bool Admission::holds_up(const Running& running) const {
+  if (waiting_.empty() || running.jobs == 0) return false;
+  const Work& first = waiting_.front();
+  if (running.jobs - running.express >= limits_.jobs_max) return false;
+  return first.request.key == refused_ || first.alone || !fits(running, first);
+}
+
 std::vector<Work> Admission::next(const Running& running, SteadyTime now) {
   std::vector<Work> group;
-  Running after = take(running, express_, group);
+  Running after = holds_up(running) ? running : take(running, express_, group);
   if (waiting_.empty()) return group;
   const std::size_t count = ready_to_join(after, waiting_);
   const bool fills_up = after.jobs - after.express + count >= limits_.jobs_max || count < waiting_.size();

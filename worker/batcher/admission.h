@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <deque>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -59,9 +60,13 @@ class Admission {
   // Moves those that may enter into `group`, and says what runs with them.
   Running take(Running running, std::deque<Work>& waiting, std::vector<Work>& group) const;
 
+  // The first in line has a place, and waits for room in the engine: then nobody passes it.
+  bool holds_up(const Running& running) const;
+
   const AdmissionLimits limits_;
   std::deque<Work> waiting_;
   std::deque<Work> express_;
+  std::string refused_;  // The key of the last one that the engine had no room for.
 };
 
 }  // namespace sluice::worker

@@ -125,7 +125,9 @@ int Batcher::room() const {
 
 int Batcher::express_room() const {
   MutexLock lock(mutex_);
-  return refusing_ ? 0 : static_cast<int>(express_max_) - static_cast<int>(express_);
+  // Where a place is free it is room in the engine that is missing: for express work as well.
+  if (refusing_ || jobs_ - express_ < jobs_max_) return 0;
+  return static_cast<int>(express_max_) - static_cast<int>(express_);
 }
 
 bool Batcher::offer(Work&& work) {

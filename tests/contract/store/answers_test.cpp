@@ -407,7 +407,7 @@ TEST_F(AnswerRows, FollowersOfALeaderThatIsGoneRunByThemselves) {
   // By hand, as nothing of ours would.
   testing::MysqlDatabase::instance()->execute("DELETE FROM job WHERE id = '" + leader.value + "'");
   EXPECT_EQ(*jobs().settle_followers(10, soon()), 0);
-  advance(seconds(61));
+  advance(seconds(601));
   EXPECT_EQ(*jobs().settle_followers(10, soon()), 1);
   EXPECT_TRUE(read(follower).leader_id.empty());
   succeed(claim(follower).front().ref);

@@ -105,7 +105,8 @@ TEST_F(Jobs, ThatAreCancelledLeaveTheEngineWithinAHeartbeat) {
 }
 
 TEST_F(Jobs, OfAllPrioritiesShareAFullWorkerByWeight) {
-  const auto worker = start_worker({{"SLUICE_BATCH_JOBS_MAX", "13"}, {"SLUICE_BATCH_AHEAD_MAX", "0"}});
+  const auto worker = start_worker(
+      {{"SLUICE_BATCH_JOBS_MAX", "13"}, {"SLUICE_BATCH_AHEAD_MAX", "0"}, {"SLUICE_BATCH_EXPRESS_MAX", "0"}});
   // All places are taken while the queues fill.
   const auto plug = submit(13, fault(RequestFaultKind::kSlow, std::nullopt, 600'000));
   start_loops();
@@ -143,7 +144,8 @@ TEST_F(Jobs, GoOnAfterAMessageThatNobodyCanRead) {
 
 TEST_F(Jobs, ThatRunAtAStopFinishAndTheOthersAreGivenBackUnharmed) {
   const auto slow = submit(4, fault(RequestFaultKind::kSlow, 1, 1'500));
-  auto worker = start_worker({{"SLUICE_BATCH_JOBS_MAX", "4"}, {"SLUICE_BATCH_AHEAD_MAX", "2"}});
+  auto worker = start_worker(
+      {{"SLUICE_BATCH_JOBS_MAX", "4"}, {"SLUICE_BATCH_AHEAD_MAX", "2"}, {"SLUICE_BATCH_EXPRESS_MAX", "0"}});
   start_loops();
   ASSERT_TRUE(wait_state(slow, JobState::kRunning));
   const auto waiting = submit(20, fault(RequestFaultKind::kSlow, 1, 60'000));

@@ -145,6 +145,22 @@ TEST(Admission, ExpressWorkKeepsToTheEnginesTokensAndToWhoMustBeAlone) {
   EXPECT_THAT(keys(admission.next({4, 50, false}, at(0))), ElementsAre("a"));
 }
 
+TEST(Admission, NobodyPassesWhoHasAPlaceAndWaitsForRoom) {
+  Admission admission({.jobs_max = 4, .express_max = 2, .linger = milliseconds(0)});
+  admission.push(work("large", 0));
+  ASSERT_THAT(keys(admission.next({2, 20, false}, at(0))), ElementsAre("large"));
+  std::vector<Work> refused;
+  refused.push_back(work("large", 0));
+  admission.put_back(std::move(refused));  // The engine has no room for it.
+  admission.push(express("urgent", 1));
+  EXPECT_THAT(keys(admission.next({2, 20, false}, at(9))), ElementsAre("large"));
+  // Without a place it waits for that, and holds up nobody.
+  refused.clear();
+  refused.push_back(work("large", 0));
+  admission.put_back(std::move(refused));
+  EXPECT_THAT(keys(admission.next({4, 40, false}, at(9))), ElementsAre("urgent"));
+}
+
 TEST(Admission, WhatTheEngineRefusedAndWhatIsTakenBackIsOfBothLines) {
   Admission admission({.jobs_max = 4, .express_max = 2});
   admission.push(work("b", 0));
