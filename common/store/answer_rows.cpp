@@ -419,6 +419,8 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
   add_keys(lock, keys);
   SLUICE_ASSIGN(const Rows rows, db.query(lock.text(" ORDER BY tenant_id, key_hash FOR UPDATE"), deadline));
   Budget budget;
+  std::set<Key> known;  // Leaders whom nobody follows, as most are: these go together.
+  std::set<Key> forgotten;
   for (const Row row : rows) {
     const auto [key, one] = read_known(row);
     const Change* how = nullptr;  // A success, if there is one among them; else the leader's end.
@@ -435,6 +437,11 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
       }
     }
     if (how == nullptr) continue;  // Another is at it.
+    const bool succeeded = how->to == JobState::kSucceeded;
+    if (leads && !one.is_due && how->locked->job.id == one.leader && (succeeded || one.known.empty())) {
+      (succeeded ? known : forgotten).insert(key);
+      continue;
+    }
     const LeaderEnd end{how->locked->job.id, how->to, how->result, how->error};
     if (end.state == JobState::kSucceeded) {
       Sql keep("UPDATE answer SET known_id = ?, expires_at = ? + INTERVAL keep_s SECOND");
@@ -450,6 +457,18 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
     } else if (settled.more) {  // Its leader goes on, for whoever comes later.
       SLUICE_TRY(update_answer(db, key, Sql("UPDATE answer SET settle_due = ?").bind(now.text), deadline));
     }
+  }
+  if (!known.empty()) {
+    Sql keep(
+        "UPDATE answer SET known_id = leader_id, leader_id = NULL, expires_at = ? + INTERVAL keep_s SECOND "
+        "WHERE ");
+    add_keys(keep.bind(now.text), known);
+    SLUICE_TRY(db.execute(keep, deadline));
+  }
+  if (!forgotten.empty()) {
+    Sql forget("DELETE FROM answer WHERE ");
+    add_keys(forget, forgotten);
+    SLUICE_TRY(db.execute(forget, deadline));
   }
   return {};
 }
