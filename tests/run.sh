@@ -131,7 +131,8 @@ build() {
 }
 
 # Builds for the sanitizers beside stages that wait for servers more than they compute: in a session of its own, so that its
-# priority is the lowest of all. Where a sanitizer's stage begins, this ends; ninja goes on from what is there.
+# priority is the lowest of all, and on half of the CPUs: each answer between a test and a server would wait for a CPU otherwise,
+# if only for milliseconds, and a test of the database has thousands of them. Where a sanitizer's stage begins, this ends; ninja goes on from what is there.
 build_ahead() {
   local presets=()
   wanted asan && presets+=(asan-ubsan)
@@ -143,7 +144,7 @@ build_ahead() {
     jobs=$1; shift
     for preset; do
       cmake --preset "$preset" && cmake --build --preset "$preset" --parallel "$jobs" --target tests-unit --target tests-contract
-    done' ahead "$(jobs_max)" "${presets[@]}" </dev/null >"$OUT/build-ahead.log" 2>&1 &
+    done' ahead "$((($(jobs_max) + 1) / 2))" "${presets[@]}" </dev/null >"$OUT/build-ahead.log" 2>&1 &
   AHEAD=$!
 }
 
