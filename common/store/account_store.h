@@ -29,7 +29,8 @@ class AccountStore {
   // The tenant's `whsec_…` secret, opened. kNotFound: it has none.
   virtual Result<Secret> webhook_secret(const TenantId& tenant, Deadline deadline) = 0;
 
-  // Idempotent set-up; an existing tenant or key is left as it is but for the values given.
+  // Idempotent set-up; an existing tenant or key is left as it is but for the values given. kConflict: the
+  // key is another tenant's.
   virtual Status put_tenant(const TenantId& tenant, std::string_view name, const Secret& webhook_secret,
                             Deadline deadline) = 0;
   virtual Status put_key(const TenantId& tenant, std::string_view name, const Secret& api_key,

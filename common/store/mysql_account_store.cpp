@@ -90,14 +90,22 @@ Status MysqlAccountStore::put_tenant(const TenantId& tenant, std::string_view na
 Status MysqlAccountStore::put_key(const TenantId& tenant, std::string_view name, const Secret& api_key,
                                   unsigned scopes, Deadline deadline) {
   const std::string hash = store::key_hash(api_key);
-  Sql sql(
-      "INSERT INTO api_key (key_hash, tenant_id, name, hint, scopes, created_at) "
-      "VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(6)) "
-      "ON DUPLICATE KEY UPDATE tenant_id = VALUES(tenant_id), name = VALUES(name), scopes = VALUES(scopes)");
-  sql.bind(SqlBytes{hash}).bind(tenant.value).bind(name);
-  sql.bind(store::key_hint(api_key));
-  sql.bind(store::scope_set(scopes));
-  return without_count(pool_.execute(sql, deadline));
+  return pool_.transaction(deadline, [&](MysqlConnection& db) -> Status {
+    Sql owner("SELECT tenant_id FROM api_key WHERE key_hash = ? FOR UPDATE");
+    SLUICE_ASSIGN(const Rows rows, db.query(owner.bind(SqlBytes{hash}), deadline));
+    if (!rows.empty() && rows.front().text(0) != tenant.value) {
+      return fail(ErrorCode::kConflict,
+                  "this key is the tenant " + rows.front().str(0) + "'s: each tenant has keys of its own");
+    }
+    Sql sql(
+        "INSERT INTO api_key (key_hash, tenant_id, name, hint, scopes, created_at) "
+        "VALUES (?, ?, ?, ?, ?, UTC_TIMESTAMP(6)) "
+        "ON DUPLICATE KEY UPDATE name = VALUES(name), scopes = VALUES(scopes)");
+    sql.bind(SqlBytes{hash}).bind(tenant.value).bind(name);
+    sql.bind(store::key_hint(api_key));
+    sql.bind(store::scope_set(scopes));
+    return without_count(db.execute(sql, deadline));
+  });
 }
 
 }  // namespace sluice

@@ -43,11 +43,12 @@ Status bootstrap(Context& context, const std::vector<std::string>& words) {
   MysqlPool pool(settings.mysql, context.clock, context.rng, log);
   MysqlAccountStore accounts(pool, context.rng, std::move(sealer));
   const TenantId tenant{settings.tenant};
-  SLUICE_TRY(accounts.put_tenant(tenant, settings.tenant, settings.webhook_secret, context.deadline()));
+  // The keys first: another tenant's are refused before anything is made.
   SLUICE_TRY(
       accounts.put_key(tenant, "bootstrap", settings.api_key, kScopeSubmit | kScopeRead, context.deadline()));
   SLUICE_TRY(accounts.put_key(tenant, "bootstrap-admin", settings.admin_key,
                               kScopeSubmit | kScopeRead | kScopeAdmin, context.deadline()));
+  SLUICE_TRY(accounts.put_tenant(tenant, settings.tenant, settings.webhook_secret, context.deadline()));
   std::printf("tenant %s is set up\n", settings.tenant.c_str());
   return {};
 }

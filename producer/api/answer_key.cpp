@@ -1,5 +1,7 @@
 #include "producer/api/answer_key.h"
 
+#include <utility>
+
 #include "common/crypto/crypto.h"
 
 namespace sluice::producer {
@@ -18,6 +20,9 @@ std::string answer_key(const JobSpec& spec, std::string_view revision) {
   // How it is told, and in what shape, changes nothing about the result.
   asked.parameters.stream = false;
   asked.echo_json.clear();
+  if (asked.messages.empty() && !asked.raw) {
+    asked.messages.push_back({"user", std::exchange(asked.prompt, {})});  // The same to the model.
+  }
   if (spec.seed_is_ours) asked.parameters.seed.reset();
   std::string text;
   for (const std::string_view part : {std::string_view(SLUICE_VERSION), std::string_view(spec.model->name()),

@@ -39,6 +39,9 @@ TEST_F(Accounts, PuttingAKeyAgainChangesItsScopes) {
   const Secret key("sk-again");
   ASSERT_TRUE(accounts.put_key(TenantId{"t"}, "n", key, kScopeRead, soon()).has_value());
   ASSERT_TRUE(accounts.put_key(TenantId{"t"}, "n", key, kScopeRead | kScopeAdmin, soon()).has_value());
+  // Of another tenant it isn't made: whoever has it would lose all that is its own.
+  EXPECT_EQ(accounts.put_key(TenantId{"other"}, "n", key, kScopeRead, soon()).error().code,
+            ErrorCode::kConflict);
   EXPECT_EQ(accounts.find_key(key, soon())->scopes, kScopeRead | kScopeAdmin);
 }
 

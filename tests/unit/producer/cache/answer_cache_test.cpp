@@ -179,7 +179,7 @@ TEST_F(AnswerKeyTest, WhateverDecidesOverTheResultChangesIt) {
   changed([&](JobSpec& s) { s.model = large.get(); });
   changed([](JobSpec& s) { s.request.prompt = "2 + 3"; });
   changed([](JobSpec& s) { s.request.raw = true; });
-  changed([](JobSpec& s) { s.request.messages = {{"user", "2 + 2"}}; });
+  changed([](JobSpec& s) { s.request.messages = {{"user", "2 + 2"}, {"assistant", "4"}}; });
   changed([](JobSpec& s) { s.request.messages = {{"system", "2 + 2"}}; });
   changed([](JobSpec& s) { s.request.parameters.max_tokens = 3; });
   changed([](JobSpec& s) { s.request.parameters.seed = 4; });
@@ -199,6 +199,8 @@ TEST_F(AnswerKeyTest, HowItIsToldDoesNot) {
   spec_.surface = Surface::kChat;
   spec_.priority = Priority::kHigh;
   spec_.metadata_json = R"({"a":"b"})";
+  EXPECT_EQ(key(), before);
+  spec_.request.messages = {{"user", std::exchange(spec_.request.prompt, {})}};
   EXPECT_EQ(key(), before);
 }
 
