@@ -43,6 +43,8 @@ Result<std::vector<Decision>> Decider::find_receivers(std::span<const EventRecor
     }
     for (const Subscriber& one : subscribers) {
       if (one.tenant != event.tenant || !chosen_events_hold(one.events, event.type)) continue;
+      // Who wants "all" didn't ask for tens of thousands of lines that are told together elsewhere.
+      if (event.together && one.events == kAllEvents) continue;
       decision.deliveries.push_back({ids_.make<DeliveryId>(shard), one.id, one.url, one.id.value});
     }
   }

@@ -97,8 +97,9 @@ TEST_F(Deciding, ALineThatIsToldTogetherWaitsWithItsBody) {
   EXPECT_EQ(body["id"], alone.id.value);
   EXPECT_EQ(body["data"]["id"], alone.job_id.value);
   EXPECT_EQ(decider_.decide({alone.id}, soon())->duplicates, 1);
-  // An endpoint that chose it is told of each by itself.
-  store_.put_subscriber({{id}, {"t"}, "https://a.example/x", "*"});
+  // An endpoint that chose it by name is told of each by itself.
+  store_.put_subscriber({{"we_of_all"}, {"t"}, "https://b.example/x", "*"});
+  store_.put_subscriber({{id}, {"t"}, "https://a.example/x", "job.failed,job.succeeded"});
   counts = decider_.decide({line().id}, soon());
   EXPECT_EQ(counts->deliveries, 1);
   ASSERT_EQ(store_.deliveries().size(), 1u);
