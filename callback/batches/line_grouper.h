@@ -31,10 +31,10 @@ class LineGrouper {
 
   void start() { loop_.start(); }
   void stop() { loop_.stop(); }
-  // One turn of the loop; for tests.
-  Duration run_once();
 
  private:
+  Duration run_once();
+
   LineGroups& groups_;
   const std::function<void()> on_deliveries_;
   const LineGrouperConfig config_;

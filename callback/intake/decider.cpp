@@ -34,17 +34,18 @@ Result<std::vector<Decision>> Decider::find_receivers(std::span<const EventRecor
     decision.event_id = event.id;
     const int shard = shard_of_id(event.id.value).value_or(0);
     if (event.together && !event.callback_url.empty()) {
-      const Together& all = *event.together;
-      decision.waiting = WaitingLine{all.batch, event.callback_url, endpoint_of(event.callback_url),
-                                     all.lines_max, all.wait};
+      decision.waiting =
+          WaitingLine{*event.together, event.callback_url, endpoint_of(event.callback_url), event.tenant};
     } else if (!event.callback_url.empty()) {
       decision.deliveries.push_back(
           {ids_.make<DeliveryId>(shard), {}, event.callback_url, endpoint_of(event.callback_url)});
     }
     for (const Subscriber& one : subscribers) {
-      if (one.tenant != event.tenant || !chosen_events_hold(one.events, event.type)) continue;
+      if (one.tenant != event.tenant) continue;
       // Who wants "all" didn't ask for tens of thousands of lines that are told together elsewhere.
-      if (event.together && one.events == kAllEvents) continue;
+      const bool chosen = event.together ? chosen_by_name(one.events, event.type)
+                                         : chosen_events_hold(one.events, event.type);
+      if (!chosen) continue;
       decision.deliveries.push_back({ids_.make<DeliveryId>(shard), one.id, one.url, one.id.value});
     }
   }

@@ -5,15 +5,6 @@
 
 namespace sluice::callback {
 
-namespace {
-
-template <class Bytes>
-std::string base64_of(const Bytes& bytes) {
-  return base64_encode(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-}
-
-}  // namespace
-
 Result<SigningKey> SigningKey::parse(const Secret& secret) {
   SLUICE_ASSIGN(WebhookKey key, parse_webhook_secret(secret));
   return SigningKey(std::move(key));
@@ -26,8 +17,9 @@ std::string SigningKey::sign(std::string_view id, std::int64_t timestamp_s, std:
   text.reserve(id.size() + body.size() + 24);
   text.append(id).append(".").append(std::to_string(timestamp_s)).append(".").append(body);
   const std::string& key = key_.bytes.reveal();
-  if (key_.signing == WebhookSigning::kEd25519) return "v1a," + base64_of(ed25519_sign(key, text));
-  return "v1," + base64_of(hmac_sha256(key, text));
+  if (key_.signing == WebhookSigning::kEd25519)
+    return "v1a," + base64_encode(text_of(ed25519_sign(key, text)));
+  return "v1," + base64_encode(text_of(hmac_sha256(key, text)));
 }
 
 std::string signature_header(std::span<const SigningKey> keys, std::string_view id, std::int64_t timestamp_s,

@@ -33,11 +33,10 @@ struct NewDelivery {
 
 // The end of a batch's line that is told together with others, by the batch's own deliveries.
 struct WaitingLine {
-  BatchId batch;
+  Together all;  // Once all lines have ended there is nothing to wait for.
   std::string url;
   std::string endpoint;
-  int lines_max = 1;
-  std::chrono::seconds wait{0};  // Longest; once all lines have ended, none.
+  TenantId tenant;
 };
 
 // Who receives an event, and what they are sent.

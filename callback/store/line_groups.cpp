@@ -82,6 +82,36 @@ Result<std::string> group_body(MysqlConnection& db, const store::GroupKey& key, 
   return body + "]}}";
 }
 
+// Of each group that is full and not due one end: it is told with the others, so nothing is left due. `db`: a
+// connection, or the pool.
+template <class Db>
+Result<std::vector<std::string>> find_full_groups(Db& db, const std::set<store::GroupKey>& groups,
+                                                  Deadline deadline) {
+  std::vector<std::string> first;
+  for (auto next = groups.begin(); next != groups.end();) {
+    // Of each no more than fills it is looked at, by the key alone.
+    Sql sql;
+    for (std::size_t asked = 0; next != groups.end() && asked < kGroupsAsked; ++next, ++asked) {
+      sql.text(asked > 0 ? " UNION ALL " : "")
+          .text(
+              "(SELECT MIN(event_id) FROM (SELECT event_id, due, bytes FROM line_event FORCE INDEX "
+              "(line_event_group) WHERE batch_id = ? AND url_key = ? ORDER BY event_id LIMIT ?) AS g HAVING "
+              "MIN(due) > UTC_TIMESTAMP(6) AND (COUNT(*) >= ? OR SUM(bytes) >= ?))");
+      sql.bind(next->batch_id).bind(next->url_key).bind(next->lines_max).bind(next->lines_max);
+      sql.bind(kGroupBytesMax);
+    }
+    SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
+    for (const Row row : rows) first.push_back(row.str(0));
+  }
+  return first;
+}
+
+Status make_due(MysqlConnection& db, const std::vector<std::string>& first, Deadline deadline) {
+  Sql due("UPDATE line_event SET due = UTC_TIMESTAMP(6) WHERE event_id IN ");
+  SLUICE_TRY(db.execute(due.list(first), deadline));
+  return {};
+}
+
 }  // namespace
 
 Result<int> store::group_lines(MysqlConnection& db, IdMaker& ids, const GroupKey& key, bool whatever_waits,
@@ -108,7 +138,6 @@ Result<int> store::group_lines(MysqlConnection& db, IdMaker& ids, const GroupKey
 }
 
 Status store::keep_waiting_lines(MysqlConnection& db, std::span<const Decision* const> decisions,
-                                 const std::map<std::string_view, std::string_view>& tenants,
                                  Deadline deadline) {
   constexpr const char* kHead =
       "INSERT INTO line_event (event_id, batch_id, tenant_id, url, url_key, endpoint, lines_max, bytes, due, "
@@ -129,11 +158,12 @@ Status store::keep_waiting_lines(MysqlConnection& db, std::span<const Decision* 
   for (const Decision* decision : decisions) {
     if (!decision->waiting) continue;
     const WaitingLine& line = *decision->waiting;
-    events_of[line.batch.value].push_back(decision->event_id.value);
+    const Together& all = line.all;
+    events_of[all.batch.value].push_back(decision->event_id.value);
     sql.text(any ? "," : "").text("(?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(6) + INTERVAL ? SECOND, ?)");
-    sql.bind(decision->event_id.value).bind(line.batch.value).bind(tenants.at(decision->event_id.value));
-    sql.bind(line.url).bind(url_key(line)).bind(line.endpoint).bind(line.lines_max);
-    sql.bind(decision->body.size()).bind(line.lines_max > 1 ? line.wait.count() : 0).bind(decision->body);
+    sql.bind(decision->event_id.value).bind(all.batch.value).bind(line.tenant.value);
+    sql.bind(line.url).bind(url_key(line)).bind(line.endpoint).bind(all.lines_max);
+    sql.bind(decision->body.size()).bind(all.lines_max > 1 ? all.wait.count() : 0).bind(decision->body);
     any = true;
     if (sql.size() >= kStatementBytes) SLUICE_TRY(flush());
   }
@@ -154,40 +184,24 @@ Status store::keep_waiting_lines(MysqlConnection& db, std::span<const Decision* 
 }
 
 Status store::call_full_groups(MysqlConnection& db, const std::set<GroupKey>& groups, Deadline deadline) {
-  for (auto next = groups.begin(); next != groups.end();) {
-    // Of each no more than fills it is looked at, by the key alone.
-    Sql sql;
-    for (std::size_t asked = 0; next != groups.end() && asked < kGroupsAsked; ++next, ++asked) {
-      sql.text(asked > 0 ? " UNION ALL " : "")
-          .text(
-              "(SELECT MIN(event_id) FROM (SELECT event_id, due, bytes FROM line_event FORCE INDEX "
-              "(line_event_group) WHERE batch_id = ? AND url_key = ? ORDER BY event_id LIMIT ?) AS g HAVING "
-              "MIN(due) > UTC_TIMESTAMP(6) AND (COUNT(*) >= ? OR SUM(bytes) >= ?))");
-      sql.bind(next->batch_id).bind(next->url_key).bind(next->lines_max).bind(next->lines_max);
-      sql.bind(kGroupBytesMax);
-    }
-    SLUICE_ASSIGN(const Rows rows, db.query(sql, deadline));
-    if (rows.empty()) continue;
-    std::vector<std::string_view> first;  // Of each: it is told with the others, so nothing is left due.
-    for (const Row row : rows) first.push_back(row.text(0));
-    Sql due("UPDATE line_event SET due = UTC_TIMESTAMP(6) WHERE event_id IN ");
-    SLUICE_TRY(db.execute(due.list(first), deadline));
-  }
-  return {};
+  SLUICE_ASSIGN(const std::vector<std::string> full, find_full_groups(db, groups, deadline));
+  if (full.empty()) return {};
+  return make_due(db, full, deadline);
 }
 
 Status store::call_full_groups(MysqlPool& pool, const std::set<GroupKey>& groups, Deadline deadline) {
-  if (groups.empty()) return {};
-  return pool.transaction(deadline,
-                          [&](MysqlConnection& db) { return call_full_groups(db, groups, deadline); });
+  // Mostly none is full: a transaction is for those that are.
+  SLUICE_ASSIGN(const std::vector<std::string> full, find_full_groups(pool, groups, deadline));
+  if (full.empty()) return {};
+  return pool.transaction(deadline, [&](MysqlConnection& db) { return make_due(db, full, deadline); });
 }
 
 std::set<store::GroupKey> store::groups_of(std::span<const Decision> decisions) {
   std::set<GroupKey> groups;
   for (const Decision& decision : decisions) {
-    if (!decision.waiting || decision.waiting->lines_max <= 1) continue;  // Full by itself, and due.
+    if (!decision.waiting || decision.waiting->all.lines_max <= 1) continue;  // Full by itself, and due.
     const WaitingLine& line = *decision.waiting;
-    groups.insert({line.batch.value, url_key(line), line.lines_max});
+    groups.insert({line.all.batch.value, url_key(line), line.all.lines_max});
   }
   return groups;
 }

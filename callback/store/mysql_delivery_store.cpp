@@ -93,7 +93,7 @@ Status mark_undelivered(MysqlConnection& db, const std::string& now, const Attem
 // Those that are over by these records and that another may wait behind. What counts is what the endpoint
 // asks for now: it may have begun to after the claim.
 std::vector<std::string_view> over_in_order(std::span<const AttemptRecord* const> records,
-                                            const store::AttemptedEndpoints& endpoints) {
+                                            const store::Endpoints& endpoints) {
   std::vector<std::string_view> over;
   for (const AttemptRecord* record : records) {
     const auto endpoint = endpoints.find(record->endpoint_id.value);
@@ -119,14 +119,14 @@ Status read_bodies(MysqlConnection& db, std::vector<ClaimedDelivery>& claimed, D
 
 // A registered endpoint is sent to where it is now, however long ago the delivery was made. The rows say so,
 // too, since tenants are shown them.
-Status point_at(MysqlConnection& db, const store::EndpointUrls& urls, std::vector<ClaimedDelivery>& claimed,
+Status point_at(MysqlConnection& db, const store::Endpoints& endpoints, std::vector<ClaimedDelivery>& claimed,
                 Deadline deadline) {
   std::map<std::string_view, std::vector<std::string_view>> moved;
   for (ClaimedDelivery& one : claimed) {
-    const auto found = urls.find(one.endpoint);
-    if (found == urls.end() || one.url == found->second) continue;
-    one.url = found->second;
-    moved[found->second].push_back(one.ref.id.value);
+    const auto now = endpoints.find(one.endpoint);
+    if (now == endpoints.end() || one.url == now->second.url) continue;
+    one.url = now->second.url;
+    moved[now->second.url].push_back(one.ref.id.value);
   }
   for (const auto& [url, ids] : moved) {
     Sql sql("UPDATE delivery SET url = ? WHERE id IN ");
@@ -190,17 +190,23 @@ Result<std::vector<DueEndpoint>> MysqlDeliveryStore::due_endpoints(int limit, De
 
 Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const ClaimWish> wishes,
                                                                milliseconds hold, Deadline deadline) {
+  std::set<std::string_view> registered;
+  for (const ClaimWish& wish : wishes) {
+    if (store::is_registered(wish.endpoint)) registered.insert(wish.endpoint);
+  }
   std::vector<std::string_view> disabled;
   auto done = pool_.transaction(deadline, [&](MysqlConnection& db) -> Result<std::vector<ClaimedDelivery>> {
     std::vector<ClaimedDelivery> claimed;
     disabled.clear();
-    SLUICE_ASSIGN(const store::EnabledEndpoints enabled, store::enabled_endpoints(db, wishes, deadline));
+    SLUICE_ASSIGN(const store::Endpoints endpoints, store::read_endpoints(db, registered, deadline));
     for (const ClaimWish& wish : wishes) {
-      if (store::is_registered(wish.endpoint) && !enabled.urls.contains(wish.endpoint)) {
+      const auto now = endpoints.find(wish.endpoint);
+      const bool enabled = now != endpoints.end() && now->second.enabled;
+      if (registered.contains(wish.endpoint) && !enabled) {
         disabled.push_back(wish.endpoint);
         continue;
       }
-      const bool ordered = enabled.ordered.contains(wish.endpoint);
+      const bool ordered = enabled && now->second.ordered;
       SLUICE_TRY(take_due(db, wish, ordered, claimed, deadline));
     }
     if (claimed.empty()) return claimed;
@@ -213,7 +219,7 @@ Result<std::vector<ClaimedDelivery>> MysqlDeliveryStore::claim(std::span<const C
       one.ref.claim = claim;
       ids.push_back(one.ref.id.value);
     }
-    SLUICE_TRY(point_at(db, enabled.urls, claimed, deadline));
+    SLUICE_TRY(point_at(db, endpoints, claimed, deadline));
     Sql push("UPDATE delivery SET attempt_due = ?, behind = 0 WHERE id IN ");
     SLUICE_TRY(db.execute(push.bind(claim).list(ids), deadline));
     SLUICE_TRY(read_bodies(db, claimed, deadline));
@@ -248,7 +254,11 @@ Result<std::vector<RecordOutcome>> MysqlDeliveryStore::record(std::span<const At
       if (record->verdict.kind != Verdict::Kind::kDelivered)
         SLUICE_TRY(mark_undelivered(db, now, *record, deadline));
     }
-    SLUICE_ASSIGN(const store::AttemptedEndpoints endpoints, store::attempted_endpoints(db, kept, deadline));
+    std::set<std::string_view> attempted;
+    for (const AttemptRecord* record : kept) {
+      if (!record->endpoint_id.empty()) attempted.insert(record->endpoint_id.value);
+    }
+    SLUICE_ASSIGN(const store::Endpoints endpoints, store::read_endpoints(db, attempted, deadline));
     SLUICE_TRY(store::let_next_go(db, over_in_order(kept, endpoints), deadline));
     SLUICE_TRY(store::judge_endpoints(db, kept, endpoints, ids_, disable_after_, deadline));
     return outcomes;

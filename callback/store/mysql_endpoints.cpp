@@ -26,8 +26,8 @@ bool is_judged(AttemptFailure failure) {
          failure != AttemptFailure::kRefused;
 }
 
-// Disables those of `ids` that are still where `urls` says, and for which `condition` holds.
-Status disable(MysqlConnection& db, const Ids& ids, const store::EndpointUrls& urls, const char* reason,
+// Disables those of `ids` that are still where `endpoints` says, and for which `condition` holds.
+Status disable(MysqlConnection& db, const Ids& ids, const store::Endpoints& endpoints, const char* reason,
                Sql condition, IdMaker& maker, Deadline deadline) {
   Sql which("SELECT id, url FROM webhook_endpoint WHERE id IN ");
   SLUICE_ASSIGN(std::string where, condition.statement());
@@ -35,7 +35,7 @@ Status disable(MysqlConnection& db, const Ids& ids, const store::EndpointUrls& u
   SLUICE_ASSIGN(const Rows rows, db.query(which, deadline));
   Ids found;
   for (const Row row : rows) {
-    if (const auto at = urls.find(row.text(0)); at != urls.end() && at->second == row.text(1)) {
+    if (const auto at = endpoints.find(row.text(0)); at != endpoints.end() && at->second.url == row.text(1)) {
       found.push_back(row.text(0));
     }
   }
@@ -68,22 +68,19 @@ Result<std::vector<Subscriber>> MysqlDeliveryStore::subscribers(std::span<const 
   return found;
 }
 
-Result<store::EnabledEndpoints> store::enabled_endpoints(MysqlConnection& db,
-                                                         std::span<const ClaimWish> wishes,
-                                                         Deadline deadline) {
-  EnabledEndpoints enabled;
-  Ids registered;
-  for (const ClaimWish& wish : wishes) {
-    if (is_registered(wish.endpoint)) registered.push_back(wish.endpoint);
-  }
-  if (registered.empty()) return enabled;
-  Sql sql("SELECT id, url, ordered FROM webhook_endpoint WHERE state = 'enabled' AND id IN ");
-  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(registered), deadline));
+Result<store::Endpoints> store::read_endpoints(MysqlConnection& db, const std::set<std::string_view>& ids,
+                                               Deadline deadline) {
+  Endpoints endpoints;
+  if (ids.empty()) return endpoints;
+  Sql sql(
+      "SELECT id, url, state = 'enabled', failing_since IS NOT NULL, ordered FROM webhook_endpoint WHERE id "
+      "IN ");
+  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(ids), deadline));
   for (const Row row : rows) {
-    enabled.urls.emplace(row.str(0), row.str(1));
-    if (row.int64(2) != 0) enabled.ordered.insert(row.str(0));
+    endpoints.emplace(row.str(0),
+                      Endpoint{row.str(1), row.int64(2) != 0, row.int64(3) != 0, row.int64(4) != 0});
   }
-  return enabled;
+  return endpoints;
 }
 
 Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline) {
@@ -109,43 +106,17 @@ Status store::pass_over(MysqlPool& pool, std::span<const std::string_view> endpo
   return {};
 }
 
-Result<store::AttemptedEndpoints> store::attempted_endpoints(MysqlConnection& db,
-                                                             std::span<const AttemptRecord* const> records,
-                                                             Deadline deadline) {
-  AttemptedEndpoints endpoints;
-  std::set<std::string_view> all;
-  for (const AttemptRecord* record : records) {
-    if (!record->endpoint_id.empty()) all.insert(record->endpoint_id.value);
-  }
-  if (all.empty()) return endpoints;
-  Sql sql(
-      "SELECT id, url, state = 'enabled', failing_since IS NOT NULL, ordered FROM webhook_endpoint WHERE id "
-      "IN ");
-  SLUICE_ASSIGN(const Rows rows, db.query(sql.list(all), deadline));
-  for (const Row row : rows) {
-    endpoints.emplace(row.str(0),
-                      AttemptedEndpoint{row.str(1), row.int64(2) != 0, row.int64(3) != 0, row.int64(4) != 0});
-  }
-  return endpoints;
-}
-
 Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
-                              const AttemptedEndpoints& endpoints, IdMaker& ids,
+                              const Endpoints& endpoints, IdMaker& ids,
                               std::chrono::milliseconds disable_after, Deadline deadline) {
   // Sorted sets: rows are locked in one order.
   std::set<std::string_view> good;
   std::set<std::string_view> bad;
   std::set<std::string_view> gone;
-  EndpointUrls urls;
-  std::set<std::string, std::less<>> failing;
-  for (const auto& [id, endpoint] : endpoints) {
-    if (!endpoint.enabled) continue;
-    urls.emplace(id, endpoint.url);
-    if (endpoint.failing) failing.insert(id);
-  }
   for (const AttemptRecord* record : records) {
     const std::string_view id = record->endpoint_id.value;
-    if (const auto now = urls.find(id); now == urls.end() || now->second != record->url) continue;
+    const auto now = endpoints.find(id);
+    if (now == endpoints.end() || !now->second.enabled || now->second.url != record->url) continue;
     if (record->verdict.kind == Verdict::Kind::kDelivered) {
       good.insert(id);
     } else if (record->report.status == kGone && record->report.failure == AttemptFailure::kNone) {
@@ -156,7 +127,7 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
   }
   for (const std::string_view id : good) bad.erase(id);
   // Almost none has failed, and a row that is written waits for those who decide about its endpoint.
-  std::erase_if(good, [&failing](std::string_view id) { return !failing.contains(id); });
+  std::erase_if(good, [&](std::string_view id) { return !endpoints.find(id)->second.failing; });
   if (!good.empty()) {
     Sql sql("UPDATE webhook_endpoint SET failing_since = NULL WHERE id IN ");
     SLUICE_TRY(db.execute(sql.list(good), deadline));
@@ -169,11 +140,11 @@ Status store::judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord
         "UTC_TIMESTAMP(6) WHERE id IN ");
     SLUICE_TRY(db.execute(sql.bind(kQuiet.count()).list(bad), deadline));
     Sql long_enough("failing_since <= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND");
-    SLUICE_TRY(disable(db, Ids(bad.begin(), bad.end()), urls, "failing",
+    SLUICE_TRY(disable(db, Ids(bad.begin(), bad.end()), endpoints, "failing",
                        long_enough.bind(micros(disable_after)), ids, deadline));
   }
   if (gone.empty()) return {};
-  return disable(db, Ids(gone.begin(), gone.end()), urls, "gone", Sql("1 = 1"), ids, deadline);
+  return disable(db, Ids(gone.begin(), gone.end()), endpoints, "gone", Sql("1 = 1"), ids, deadline);
 }
 
 }  // namespace sluice::callback

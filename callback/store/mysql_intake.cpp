@@ -1,6 +1,5 @@
 // The intake's side of the MySQL store: events and decisions.
 #include <algorithm>
-#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -167,11 +166,7 @@ Result<std::vector<DecideOutcome>> MysqlDeliveryStore::decide(std::span<const De
       }
     }
     if (fresh.empty()) return outcomes;
-    std::map<std::string_view, std::string_view> tenants;
-    for (const Decision* decision : fresh) {
-      tenants[decision->event_id.value] = events.at(decision->event_id.value).tenant;
-    }
-    SLUICE_TRY(store::keep_waiting_lines(db, fresh, tenants, deadline));
+    SLUICE_TRY(store::keep_waiting_lines(db, fresh, deadline));
     for (const Decision* decision : fresh) {
       const std::string& ended = events.at(decision->event_id.value).job_id;
       if (!is_well_formed_id(ended, BatchIdTag::kPrefix)) continue;

@@ -25,36 +25,26 @@ Result<std::string> now_text(MysqlConnection& db, Deadline deadline);
 // Whether what is slow or dead together is a registered endpoint, whose id that then is.
 bool is_registered(std::string_view endpoint);
 
-// Registered endpoints that are enabled, and where each is now: an id, its URL.
-using EndpointUrls = std::map<std::string, std::string, std::less<>>;
-struct EnabledEndpoints {
-  EndpointUrls urls;
-  std::set<std::string, std::less<>> ordered;  // Those that want each job's events in their order.
+struct Endpoint {
+  std::string url;
+  bool enabled = false;
+  bool failing = false;
+  bool ordered = false;  // It wants each job's events in their order.
 };
-// Those among the wishes.
-Result<EnabledEndpoints> enabled_endpoints(MysqlConnection& db, std::span<const ClaimWish> wishes,
-                                           Deadline deadline);
+using Endpoints = std::map<std::string, Endpoint, std::less<>>;  // By id.
+// Registered endpoints as they are now; those that are gone are absent. Takes no locks.
+Result<Endpoints> read_endpoints(MysqlConnection& db, const std::set<std::string_view>& ids,
+                                 Deadline deadline);
 
 // Fails what is due to registered endpoints that were seen to be disabled or gone, and still are; some
 // thousands at most. What somebody holds, or is to be tried later, is left alone until it is due.
 Status pass_over(MysqlPool& pool, std::span<const std::string_view> endpoints, Deadline deadline);
 
-struct AttemptedEndpoint {
-  std::string url;
-  bool enabled = false;
-  bool failing = false;
-  bool ordered = false;
-};
-using AttemptedEndpoints = std::map<std::string, AttemptedEndpoint, std::less<>>;  // By id.
-// The registered endpoints of these attempts, as they are now. Takes no locks.
-Result<AttemptedEndpoints> attempted_endpoints(MysqlConnection& db,
-                                               std::span<const AttemptRecord* const> records,
-                                               Deadline deadline);
 // What these attempts say of their registered endpoints: how long they have been failing, and whether they
 // are disabled for it, which their tenant's other endpoints are then told.
 Status judge_endpoints(MysqlConnection& db, std::span<const AttemptRecord* const> records,
-                       const AttemptedEndpoints& endpoints, IdMaker& ids,
-                       std::chrono::milliseconds disable_after, Deadline deadline);
+                       const Endpoints& endpoints, IdMaker& ids, std::chrono::milliseconds disable_after,
+                       Deadline deadline);
 
 // Of due deliveries to ordered endpoints, whose rows the caller has locked: puts off those that must wait
 // because an earlier event of the same job is undecided or pending at the same endpoint, and tells which they
@@ -76,10 +66,8 @@ struct GroupKey {
 // should what is left be full again, it is due. Answers of how many ends; 0: it is not due.
 Result<int> group_lines(MysqlConnection& db, IdMaker& ids, const GroupKey& key, bool whatever_waits,
                         Deadline deadline);
-// Writes down the ends that wait; where no line of the batch has still to end they are due. `tenants`: of
-// each event.
-Status keep_waiting_lines(MysqlConnection& db, std::span<const Decision* const> decisions,
-                          const std::map<std::string_view, std::string_view>& tenants, Deadline deadline);
+// Writes down the ends that wait; where no line of the batch has still to end they are due.
+Status keep_waiting_lines(MysqlConnection& db, std::span<const Decision* const> decisions, Deadline deadline);
 // The groups that these decisions add to, but those of one end each.
 std::set<GroupKey> groups_of(std::span<const Decision> decisions);
 // Makes due those of `groups` that are full. Whoever added to one asks after the commit: of several that fill

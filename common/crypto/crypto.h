@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -41,6 +42,11 @@ Ed25519PublicKey ed25519_public_key(std::string_view seed);
 Ed25519Signature ed25519_sign(std::string_view seed, std::string_view message);
 
 std::string to_hex(std::span<const std::uint8_t> bytes);
+// The bytes of a hash, key or signature; a view into them.
+template <std::size_t N>
+std::string_view text_of(const std::array<std::uint8_t, N>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 std::string base64_encode(std::string_view bytes);
 // Standard alphabet with padding. kInvalid for anything else.
 Result<std::string> base64_decode(std::string_view text);

@@ -14,11 +14,6 @@ constexpr std::string_view kPublicPrefix = "whpk_";
 constexpr std::size_t kSharedBytesMin = 16;
 constexpr std::size_t kSharedBytesMax = 64;
 
-template <std::size_t N>
-std::string_view text_of(const std::array<std::uint8_t, N>& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 Result<WebhookKey> parse_private(std::string_view text) {
   auto key = base64_decode(text);
   const bool seed_alone = key && key->size() == kEd25519SeedBytes;

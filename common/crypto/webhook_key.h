@@ -5,6 +5,7 @@
 // Stateless; safe for concurrent use. No message ever repeats a secret.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,10 @@ enum class WebhookSigning {
 };
 std::string_view webhook_signing_name(WebhookSigning signing);
 std::optional<WebhookSigning> webhook_signing_from(std::string_view name);
+
+// What Standard Webhooks asks of a shared key: who is given a new secret asks for so many. Older ones may be
+// shorter.
+inline constexpr std::size_t kSecretBytesMin = 24;
 
 struct WebhookKey {
   WebhookSigning signing = WebhookSigning::kHmac;

@@ -64,17 +64,15 @@ Result<std::optional<std::string>> public_key_of(const Secret& secret, WebhookSi
 }
 
 // What was put off for the order is due, and put off again if it must wait still. After the change and apart
-// from it, since senders lock deliveries before endpoints; what is missed so comes by itself, later, or when
-// the change is asked for again.
-Status let_all_go(MysqlPool& pool, const WebhookEndpointId& id, Deadline deadline) {
+// from it, since senders lock deliveries before endpoints; what is missed so, or because this fails, comes by
+// itself, later, or when the change is asked for again.
+void let_all_go(MysqlPool& pool, const WebhookEndpointId& id, Deadline deadline) {
   Sql sql(
       "UPDATE delivery FORCE INDEX (delivery_endpoint) SET behind = 0, attempt_due = UTC_TIMESTAMP(6) WHERE "
       "endpoint = ? AND attempt_due > UTC_TIMESTAMP(6) AND behind = 1");
   sql.bind(id.value);
-  const auto done =
-      pool.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); });
-  if (!done) return fail(done.error());
-  return {};
+  static_cast<void>(
+      pool.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); }));
 }
 
 }  // namespace
@@ -158,7 +156,7 @@ Result<WebhookEndpoint> WebhookEndpointStore::update(const TenantId& tenant, con
   // Whatever it was before: what waits behind one that failed unsent while it was disabled, or behind none
   // any more because an earlier call was cut off, wakes by its time alone. The change stands without it.
   if (!changes.ordered.value_or(true) || changes.enabled.value_or(false)) {
-    static_cast<void>(let_all_go(pool_, id, deadline));
+    let_all_go(pool_, id, deadline);
   }
   return changed;
 }

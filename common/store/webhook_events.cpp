@@ -17,14 +17,18 @@ std::span<const std::string_view> webhook_event_types() {
   return kTypes;
 }
 
-bool chosen_events_hold(std::string_view events, std::string_view type) {
+bool chosen_by_name(std::string_view events, std::string_view type) {
   while (!events.empty()) {
     const std::size_t comma = events.find(',');
     const std::string_view one = events.substr(0, comma);
-    if (one == type || one == kAllEvents) return true;
+    if (one == type) return true;
     events = comma == std::string_view::npos ? std::string_view() : events.substr(comma + 1);
   }
   return false;
+}
+
+bool chosen_events_hold(std::string_view events, std::string_view type) {
+  return chosen_by_name(events, type) || chosen_by_name(events, kAllEvents);
 }
 
 Result<std::vector<DeliveryId>> post_endpoint_event(MysqlConnection& db, IdMaker& ids, const TenantId& tenant,

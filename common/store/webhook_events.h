@@ -21,7 +21,9 @@ inline constexpr std::string_view kAllEvents = "*";
 
 // The types that an endpoint may choose.
 std::span<const std::string_view> webhook_event_types();
-// Whether a stored list of chosen types ("job.failed,job.dead", "*") holds `type`.
+// Whether a stored list of chosen types ("job.failed,job.dead", "job.dead,*") holds `type` itself.
+bool chosen_by_name(std::string_view events, std::string_view type);
+// Whether it does, or holds kAllEvents.
 bool chosen_events_hold(std::string_view events, std::string_view type);
 
 struct EndpointTarget {

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "common/crypto/crypto.h"
+#include "common/crypto/webhook_key.h"
 #include "common/log/log.h"
 #include "common/store/mysql_account_store.h"
 #include "operator/commands/command.h"
@@ -19,15 +20,12 @@ Status check_key(const Secret& key, const char* name) {
   return {};
 }
 
-// Standard Webhooks: "whsec_" and base64 of 24 to 64 bytes.
 Status check_webhook_secret(const Secret& secret) {
-  constexpr std::string_view kPrefix = "whsec_";
-  const std::string& text = secret.reveal();
-  if (text.starts_with(kPrefix)) {
-    const auto bytes = base64_decode(std::string_view(text).substr(kPrefix.size()));
-    if (bytes && bytes->size() >= 24 && bytes->size() <= 64) return {};
+  const auto key = parse_webhook_secret(secret);
+  if (!key || key->signing != WebhookSigning::kHmac || key->bytes.reveal().size() < kSecretBytesMin) {
+    return fail(ErrorCode::kInvalid, "SLUICE_WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes");
   }
-  return fail(ErrorCode::kInvalid, "SLUICE_WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes");
+  return {};
 }
 
 }  // namespace

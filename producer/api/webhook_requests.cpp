@@ -20,8 +20,6 @@ using nlohmann::json;
 constexpr std::size_t kDescriptionMax = 500;  // Characters.
 constexpr std::size_t kEventsMax = 20;
 constexpr std::int64_t kOverlapMaxS = std::int64_t{7} * 24 * 3600;
-// What Standard Webhooks asks of a shared secret.
-constexpr std::size_t kSecretBytesMin = 24;
 
 void read_url(const json& value, FieldErrors& errors, std::optional<std::string>& url) {
   const std::string* text = read_string(value, "url", errors);
@@ -52,18 +50,14 @@ void read_events(const json& value, FieldErrors& errors, std::optional<std::stri
       errors.add(field, "invalid_value", "is not a type of event");
       continue;
     }
-    if (chosen_events_hold(joined, *type)) continue;  // Said before.
+    if (chosen_by_name(joined, *type)) continue;  // Said before.
     joined += (joined.empty() ? "" : ",") + *type;
   }
   events = joined;
 }
 
 void read_flag(const json& value, const std::string& field, FieldErrors& errors, std::optional<bool>& flag) {
-  if (value.is_boolean()) {
-    flag = value.get<bool>();
-  } else if (!value.is_null()) {
-    errors.add(field, "invalid_type", "must be true or false");
-  }
+  if (bool given = false; read_bool(value, field, errors, given)) flag = given;
 }
 
 void read_description(const json& value, FieldErrors& errors, std::optional<std::string>& description) {

@@ -36,7 +36,7 @@ class LineGroupsTest : public ::sluice::testing::MysqlTest {
     auto prepared = testing::prepare(*ids_, "", "");
     under_test_->put_event(prepared.event);
     prepared.decision.body = json{{"id", prepared.event.id.value}, {"text", std::string(bytes, 'x')}}.dump();
-    prepared.decision.waiting = WaitingLine{batch_, url, "https://a.example:443", lines_max, wait};
+    prepared.decision.waiting = WaitingLine{{batch_, lines_max, wait}, url, "https://a.example:443", {"t"}};
     const auto decided = store_->decide(std::span(&prepared.decision, 1), soon());
     EXPECT_TRUE(decided) << decided.error().message;
     return prepared.event.id;
@@ -62,7 +62,7 @@ class LineGroupsTest : public ::sluice::testing::MysqlTest {
     under_test_->put_event(prepared.event);
     prepared.decision.body = json{{"id", prepared.event.id.value}}.dump();
     prepared.decision.waiting =
-        WaitingLine{batch_, "https://a.example/x", "https://a.example:443", lines_max, wait};
+        WaitingLine{{batch_, lines_max, wait}, "https://a.example/x", "https://a.example:443", {"t"}};
     return prepared;
   }
   // The undecided end of the batch itself.
@@ -229,7 +229,7 @@ TEST_F(LineGroupsTest, AGroupThatSomebodyIsDecidingAboutKeepsNobodyWaiting) {
   const auto late = undecided(2, 0s);
   const auto held = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
     const Decision* one = &late.decision;
-    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), {{late.event.id.value, "t"}}, soon()));
+    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), soon()));
     EXPECT_EQ(tell(), 1);
     return true;
   });
@@ -258,7 +258,7 @@ TEST_F(LineGroupsTest, ADecisionAndTheEndsOfTheBatchsLinesWaitForEachOtherNowher
   const auto other = undecided(10, 1h);
   const auto deciding = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
     const Decision* one = &other.decision;
-    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), {{other.event.id.value, "t"}}, soon()));
+    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), soon()));
     const auto ended = database_->pool().transaction(
         brief(), [&](MysqlConnection& second) { return update(second, brief()); });
     EXPECT_TRUE(ended) << ended.error().message;
@@ -274,7 +274,7 @@ TEST_F(LineGroupsTest, TheBatchsOwnEndWaitsForLinesThatAreBeingDecided) {
   std::future<Result<std::vector<DecideOutcome>>> ended;
   const auto deciding = database_->pool().transaction(soon(), [&](MysqlConnection& db) -> Result<bool> {
     const Decision* one = &line.decision;
-    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), {{line.event.id.value, "t"}}, soon()));
+    SLUICE_TRY(store::keep_waiting_lines(db, std::span(&one, 1), soon()));
     database_->execute("UPDATE file_batch SET open_lines = 0");  // It was the last one.
     ended =
         std::async(std::launch::async, [&] { return store_->decide(std::span(&end.decision, 1), soon()); });
@@ -290,7 +290,8 @@ TEST_F(LineGroupsTest, TheBatchsOwnEndWaitsForLinesThatAreBeingDecided) {
 TEST_F(LineGroupsTest, AnEventThatIsDecidedTwiceWaitsOnce) {
   auto prepared = testing::prepare(*ids_, "", "");
   under_test_->put_event(prepared.event);
-  prepared.decision.waiting = WaitingLine{batch_, "https://a.example/x", "https://a.example:443", 2, 1h};
+  prepared.decision.waiting =
+      WaitingLine{{batch_, 2, 1h}, "https://a.example/x", "https://a.example:443", {"t"}};
   ASSERT_EQ(store_->decide(std::span(&prepared.decision, 1), soon())->front(), DecideOutcome::kDecided);
   EXPECT_EQ(store_->decide(std::span(&prepared.decision, 1), soon())->front(),
             DecideOutcome::kAlreadyDecided);

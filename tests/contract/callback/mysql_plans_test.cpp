@@ -6,6 +6,7 @@
 #include "callback/store/mysql_rows.h"
 #include "common/store/webhook_endpoint_store.h"
 #include "tests/contract/callback/store_under_test.h"
+#include "tests/support/mysql_reads.h"
 #include "tests/support/mysql_test.h"
 #include "tests/unit/callback/support/deliveries.h"
 
@@ -20,43 +21,9 @@ class MysqlPlans : public ::sluice::testing::MysqlTest {
 
   void prepare() override {
     under_test_ = testing::mysql_under_test();
-    MysqlConfig config = database_->config();
-    config.connections_max = 1;  // So that the session's counters are those of the store's statements.
-    pool_ = std::make_unique<MysqlPool>(config, database_->clock(), database_->rng(),
-                                        Log("test", LogLevel::kError, database_->clock()));
-    store_ = std::make_unique<MysqlDeliveryStore>(*pool_, ids_);
+    reads_ = std::make_unique<sluice::testing::MysqlReads>(*database_);
+    store_ = std::make_unique<MysqlDeliveryStore>(reads_->pool(), ids_);
   }
-  // Rows of the index that the statement looked at, from the session's counters.
-  template <class Ask>
-  std::int64_t rows_read(Ask ask) {
-    auto connection = database_->pool().acquire(database_->soon());
-    const auto reads = [&] {
-      auto rows = (*connection)->query(Sql("SHOW SESSION STATUS LIKE 'Handler_read%'"), database_->soon());
-      std::int64_t sum = 0;
-      for (const Row row : *rows) sum += std::stoll(row.str(1));
-      return sum;
-    };
-    const std::int64_t before = reads();
-    ask(**connection);
-    return reads() - before;
-  }
-
-  // The same of whatever statements `ask` makes through `pool_`.
-  template <class Ask>
-  std::int64_t rows_read_by(Ask ask) {
-    const auto reads = [&] {
-      const auto rows = pool_->query(Sql("SHOW SESSION STATUS LIKE 'Handler_read%'"), soon());
-      std::int64_t sum = 0;
-      for (const Row row : *rows) sum += std::stoll(row.str(1));
-      return sum;
-    };
-    // What asking for the counters itself adds to them.
-    const std::int64_t first = reads();
-    const std::int64_t before = reads();
-    ask();
-    return reads() - before - (before - first);
-  }
-
   WebhookEndpointId ordered_endpoint() {
     const auto id = ids_.make<WebhookEndpointId>(1);
     database_->execute(
@@ -103,7 +70,7 @@ class MysqlPlans : public ::sluice::testing::MysqlTest {
         "UPDATE delivery SET attempt_due = UTC_TIMESTAMP(6) WHERE job_id = '' AND state = 'pending' AND "
         "endpoint_id = '" +
         id.value + "'");
-    return rows_read_by([&] {
+    return reads_->by([&] {
       std::size_t sent = 0;
       for (const std::size_t wanted : {2U, 1U}) {
         const ClaimWish wish{id.value, 100};
@@ -146,7 +113,7 @@ class MysqlPlans : public ::sluice::testing::MysqlTest {
   SystemClock clock_;
   SystemRng rng_;
   IdMaker ids_{clock_, rng_};
-  std::unique_ptr<MysqlPool> pool_;
+  std::unique_ptr<sluice::testing::MysqlReads> reads_;
   std::unique_ptr<MysqlDeliveryStore> store_;
 };
 
@@ -162,20 +129,13 @@ TEST_F(MysqlPlans, ADeadEndpointsBacklogIsNotReadToFindTheOthers) {
   ASSERT_TRUE(under_test_->store().decide(decisions, database_->soon()));
   database_->execute("ANALYZE TABLE delivery");
 
-  // The very statement of due_endpoints(): eleven endpoints, a few dives for each.
-  const std::int64_t read = rows_read([&](MysqlConnection& db) {
-    const Sql sql(
-        "SELECT endpoint, TIMESTAMPDIFF(MICROSECOND, MIN(attempt_due), UTC_TIMESTAMP(6)) AS waited FROM "
-        "delivery "
-        "WHERE attempt_due <= UTC_TIMESTAMP(6) GROUP BY endpoint ORDER BY waited DESC LIMIT 100");
-    const auto rows = db.query(sql, database_->soon());
-    ASSERT_TRUE(rows) << rows.error().message;
-    EXPECT_EQ(rows->size(), 11u);
+  // Eleven endpoints, a few dives for each.
+  const std::int64_t read = reads_->by([&] {
+    const auto due = store_->due_endpoints(100, soon());
+    ASSERT_TRUE(due) << due.error().message;
+    EXPECT_EQ(due->size(), 11u);
   });
   EXPECT_LT(read, 200);
-  const auto due = under_test_->store().due_endpoints(100, database_->soon());
-  ASSERT_TRUE(due);
-  EXPECT_EQ(due->size(), 11u);
 }
 
 TEST_F(MysqlPlans, OrderCostsTheSameWhateverElseTheEndpointWasSentOrWaits) {
@@ -199,12 +159,12 @@ TEST_F(MysqlPlans, WhatWaitsForTheOrderIsWokenWithoutReadingOtherEndpointsDelive
   const auto id = ordered_endpoint();
   const auto other = ordered_endpoint();
   add_deliveries(id, 3, true, false);
-  WebhookEndpointStore endpoints(*pool_, ids_, rng_, std::nullopt);
+  WebhookEndpointStore endpoints(reads_->pool(), ids_, rng_, std::nullopt);
   const auto wake = [&] {
     database_->execute(
         "UPDATE delivery SET behind = 1, attempt_due = UTC_TIMESTAMP(6) + INTERVAL 1 HOUR "
         "WHERE state = 'pending'");
-    return rows_read_by([&] {
+    return reads_->by([&] {
       EndpointChanges changes;
       changes.ordered = false;
       EXPECT_TRUE(endpoints.update(TenantId{"t"}, id, changes, soon()));
@@ -219,9 +179,9 @@ TEST_F(MysqlPlans, WhatWaitsForTheOrderIsWokenWithoutReadingOtherEndpointsDelive
 }
 
 TEST_F(MysqlPlans, ALookForGroupsThatAreDueReadsNothingOfThoseThatWait) {
-  LineGroups groups(*pool_, ids_);
+  LineGroups groups(reads_->pool(), ids_);
   const auto look = [&](int due) {
-    return rows_read_by([&] {
+    return reads_->by([&] {
       const auto told = groups.tell_due(due + 1, soon());
       ASSERT_TRUE(told) << told.error().message;
       EXPECT_FALSE(told->failed);
@@ -241,9 +201,9 @@ TEST_F(MysqlPlans, ALookForGroupsThatAreDueReadsNothingOfThoseThatWait) {
 }
 
 TEST_F(MysqlPlans, ATurnReadsNoMoreOfWhatIsDueThanItTells) {
-  LineGroups groups(*pool_, ids_);
+  LineGroups groups(reads_->pool(), ids_);
   const auto turn = [&] {
-    return rows_read_by([&] {
+    return reads_->by([&] {
       const auto told = groups.tell_due(5, soon());
       ASSERT_TRUE(told) << told.error().message;
       EXPECT_EQ(told->deliveries, 5);
@@ -260,8 +220,8 @@ TEST_F(MysqlPlans, ATurnReadsNoMoreOfWhatIsDueThanItTells) {
 TEST_F(MysqlPlans, AGroupReadsNoMoreOfWhatWaitsThanItHolds) {
   const auto batch = batches(1);
   const auto tell = [&] {
-    return rows_read_by([&] {
-      const auto lines = pool_->transaction(soon(), [&](MysqlConnection& db) {
+    return reads_->by([&] {
+      const auto lines = reads_->pool().transaction(soon(), [&](MysqlConnection& db) {
         return store::group_lines(db, ids_, {batch[0].value, to_hex(sha256(kUrl)), 3}, false, soon());
       });
       ASSERT_TRUE(lines) << lines.error().message;
@@ -281,8 +241,8 @@ TEST_F(MysqlPlans, ADecisionAboutALineOrABatchReadsNothingOfOthersThatWait) {
   const auto line = [&] {
     auto prepared = testing::prepare(ids_, "", "");
     under_test_->put_event(prepared.event);
-    prepared.decision.waiting = WaitingLine{own[0], kUrl, "https://a.example:443", 4, 1h};
-    return rows_read_by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
+    prepared.decision.waiting = WaitingLine{{own[0], 4, 1h}, kUrl, "https://a.example:443", {"t"}};
+    return reads_->by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
   };
   const auto end = [&] {
     const auto ended = batches(1);
@@ -291,7 +251,7 @@ TEST_F(MysqlPlans, ADecisionAboutALineOrABatchReadsNothingOfOthersThatWait) {
     under_test_->put_event(prepared.event);
     database_->execute("UPDATE event SET job_id = '" + ended[0].value +
                        "', type = 'batch.completed' WHERE id = '" + prepared.event.id.value + "'");
-    return rows_read_by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
+    return reads_->by([&] { EXPECT_TRUE(store_->decide(std::span(&prepared.decision, 1), soon())); });
   };
   add_waiting(own, 10, 4, false);
   const std::int64_t before_line = line();

@@ -5,6 +5,7 @@
 
 #include "common/store/mysql_job_store.h"
 #include "tests/support/due_tasks.h"
+#include "tests/support/mysql_reads.h"
 #include "tests/support/mysql_test.h"
 
 namespace sluice {
@@ -14,11 +15,8 @@ class JobPlans : public testing::MysqlTest {
  protected:
   void prepare() override {
     database_->clear_jobs();
-    MysqlConfig config = database_->config();
-    config.connections_max = 1;  // So that the session's counters are those of the store's statements.
-    pool_ = std::make_unique<MysqlPool>(config, database_->clock(), database_->rng(),
-                                        Log("test", LogLevel::kError, database_->clock()));
-    store_ = std::make_unique<MysqlJobStore>(*pool_, ids_, JobRules{});
+    reads_ = std::make_unique<testing::MysqlReads>(*database_);
+    store_ = std::make_unique<MysqlJobStore>(reads_->pool(), ids_, JobRules{});
   }
   void submit(int count, const std::string& tenant) {
     std::vector<Submission> submissions(1);
@@ -31,28 +29,13 @@ class JobPlans : public testing::MysqlTest {
     }
     ASSERT_TRUE(store_->submit(submissions, soon())[0].has_value());
   }
-  // Rows and index entries that the statements of `ask` looked at.
-  template <class Ask>
-  std::int64_t rows_read(Ask ask) {
-    const auto reads = [&] {
-      const auto rows = pool_->query(Sql("SHOW SESSION STATUS LIKE 'Handler_read%'"), soon());
-      std::int64_t sum = 0;
-      for (const Row row : *rows) sum += std::stoll(row.str(1));
-      return sum;
-    };
-    // What asking for the counters itself adds to them.
-    const std::int64_t first = reads();
-    const std::int64_t before = reads();
-    ask();
-    return reads() - before - (before - first);
-  }
   // Floods take their time to go in.
   Deadline soon() { return Deadline::in(database_->clock(), std::chrono::seconds(30)); }
 
   SystemClock clock_;
   SystemRng rng_;
   IdMaker ids_{clock_, rng_};
-  std::unique_ptr<MysqlPool> pool_;
+  std::unique_ptr<testing::MysqlReads> reads_;
   std::unique_ptr<MysqlJobStore> store_;
 };
 
@@ -60,7 +43,7 @@ TEST_F(JobPlans, ALookForWhatIsDueCostsTheSameWhateverOneTenantHasWaiting) {
   submit(20, "flood");
   for (int i = 0; i < 10; ++i) submit(3, "tenant-" + std::to_string(i));
   const auto look = [&] {
-    return rows_read([&] {
+    return reads_->by([&] {
       const auto tenants = store_->due_tenants("m", Priority::kNormal, {}, 256, soon());
       ASSERT_TRUE(tenants) << tenants.error().message;
       EXPECT_EQ(tenants->tenants.size(), 11U);
@@ -103,7 +86,7 @@ TEST_F(JobPlans, AnEqualJobCostsTheSameWhateverElseIsKnownOrWaits) {
   // A leader, one that follows it, their end, and one that finds the result; a look for who was left out.
   const auto cycle = [&] {
     const std::string key(64, static_cast<char>('a' + round++));
-    return rows_read([&] {
+    return reads_->by([&] {
       const NewJob leader = add(key, 1);
       EXPECT_EQ(add(key, 1).job.leader_id, leader.job.id);
       const TaskRef task{leader.job.id, 1, 0};

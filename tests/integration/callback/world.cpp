@@ -2,6 +2,7 @@
 
 #include "common/crypto/crypto.h"
 #include "common/rabbitmq/topology.h"
+#include "tests/support/due_tasks.h"
 
 namespace sluice::testing {
 
@@ -104,9 +105,7 @@ JobId CallbackWorld::end_job(const std::string& callback_url, const std::string&
 }
 
 int CallbackWorld::publish(int times) {
-  std::vector<int> shards;
-  for (int shard = 0; shard < kShards; ++shard) shards.push_back(shard);
-  const auto due = events_->due_events(shards, 1000, soon());
+  const auto due = events_->due_events(all_shards(), 1000, soon());
   EXPECT_TRUE(due);
   std::vector<Message> messages;
   for (int i = 0; i < times; ++i) {

@@ -88,23 +88,28 @@ TEST_F(Deciding, ALineThatIsToldTogetherWaitsWithItsBody) {
   EXPECT_TRUE(store_.deliveries().empty());
   ASSERT_EQ(store_.waiting_lines().size(), 1u);
   const Decision waits = store_.waiting_lines().front();
-  EXPECT_EQ(waits.waiting->batch, alone.together->batch);
+  EXPECT_EQ(waits.waiting->all.batch, alone.together->batch);
   EXPECT_EQ(waits.waiting->url, "https://Example.com/hook");
   EXPECT_EQ(waits.waiting->endpoint, "https://example.com:443");
-  EXPECT_EQ(waits.waiting->lines_max, 10);
-  EXPECT_EQ(waits.waiting->wait, 30s);
+  EXPECT_EQ(waits.waiting->tenant.value, "t");
+  EXPECT_EQ(waits.waiting->all.lines_max, 10);
+  EXPECT_EQ(waits.waiting->all.wait, 30s);
   const auto body = nlohmann::json::parse(waits.body);
   EXPECT_EQ(body["id"], alone.id.value);
   EXPECT_EQ(body["data"]["id"], alone.job_id.value);
   EXPECT_EQ(decider_.decide({alone.id}, soon())->duplicates, 1);
   // An endpoint that chose it by name is told of each by itself.
   store_.put_subscriber({{"we_of_all"}, {"t"}, "https://b.example/x", "*"});
+  store_.put_subscriber({{"we_of_all_and_another"}, {"t"}, "https://b.example/x", "job.dead,*"});
   store_.put_subscriber({{id}, {"t"}, "https://a.example/x", "job.failed,job.succeeded"});
   counts = decider_.decide({line().id}, soon());
   EXPECT_EQ(counts->deliveries, 1);
   ASSERT_EQ(store_.deliveries().size(), 1u);
   EXPECT_EQ(store_.deliveries().front().what.endpoint_id.value, id);
   EXPECT_EQ(store_.waiting_lines().size(), 2u);
+  store_.put_subscriber({{"we_of_all_and_it"}, {"t"}, "https://b.example/x", "*,job.succeeded"});
+  EXPECT_EQ(decider_.decide({line().id}, soon())->deliveries, 1);
+  EXPECT_EQ(store_.deliveries().size(), 3u);
 }
 
 TEST_F(Deciding, EveryEndpointThatChoseTheEventGetsItBesideTheCallback) {

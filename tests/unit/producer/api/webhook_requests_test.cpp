@@ -34,6 +34,9 @@ TEST(EndpointRequest, WhatIsGivenIsRead) {
   EXPECT_EQ(none->changes.enabled, false);
   EXPECT_EQ(none->changes.events, "*");
   EXPECT_FALSE(none->changes.ordered.has_value());
+  // A type that is named besides "all" is more than "all": lines that are told together, too.
+  EXPECT_EQ(parse_endpoint(R"({"events": ["*", "job.succeeded", "*"]})", false)->changes.events,
+            "*,job.succeeded");
   EXPECT_EQ(parse_endpoint(R"({"ordered": true})", false)->changes.ordered, true);
   EXPECT_TRUE(parse_endpoint("", false));
 }
