@@ -66,7 +66,7 @@ http::Response outcome_unknown(const BatchId& id) {
 BatchApi::BatchApi(BatchApiParts parts, BatchApiConfig config)
     : parts_(std::move(parts)),
       config_(config),
-      dry_runs_(parts_.files, parts_.models, config_.dry_runs, parts_.clock) {}
+      dry_runs_(parts_.files, parts_.models, parts_.estimate, config_.dry_runs, parts_.clock) {}
 
 void BatchApi::add_routes(http::Router& router) {
   using http::Method;

@@ -41,6 +41,7 @@ struct BatchApiParts {
   Log log;
   std::function<void()> on_work;      // A batch wants something done: its loop may look.
   std::function<void()> on_runnable;  // Jobs may be published that were not before.
+  EstimateBatch estimate;
 };
 
 class BatchApi {

@@ -74,7 +74,9 @@ json batch_to_json(const FileBatch& batch, std::size_t errors_max) {
           {"revision", batch.revision}};
 }
 
-json validation_json(const NewFileBatch& asked, const InputCheck& check) {
+json validation_json(const NewFileBatch& asked, const InputCheck& check,
+                     const std::optional<Estimate>& estimate, std::int64_t now_us) {
+  const std::int64_t expires_us = now_us + asked.window_s * 1'000'000;
   const BatchErrors& errors = check.errors();
   return {{"object", "batch.validation"},
           {"valid", errors.count == 0},
@@ -87,7 +89,10 @@ json validation_json(const NewFileBatch& asked, const InputCheck& check) {
           {"estimate",
            {{"prompt_tokens", check.prompt_tokens()},
             {"completion_tokens_max", check.tokens_max() - check.prompt_tokens()},
-            {"total_tokens_max", check.tokens_max()}}}};
+            {"total_tokens_max", check.tokens_max()},
+            {"start_at", estimate ? json(estimate->start_us / 1'000'000) : json()},
+            {"finish_at", estimate ? json(estimate->finish_us / 1'000'000) : json()},
+            {"meets_window", estimate ? json(estimate->finish_us <= expires_us) : json()}}}};
 }
 
 http::Response no_such_input_file() {

@@ -1,12 +1,13 @@
 #include "producer/batches/dry_run.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "common/http/body_json.h"
 #include "common/http/error_response.h"
 #include "producer/api/answers.h"
 #include "producer/batches/batch_json.h"
-#include "producer/batches/input_check.h"
 
 namespace sluice::producer {
 
@@ -15,8 +16,14 @@ constexpr std::chrono::minutes kWait{1};  // The thread is woken; this only boun
 constexpr int kLinesBetweenLooks = 64;
 }  // namespace
 
-DryRuns::DryRuns(FileStore& files, const ModelCatalog& models, DryRunConfig config, Clock& clock)
-    : files_(files), models_(models), config_(config), clock_(clock), waiting_(config.waiting_max) {
+DryRuns::DryRuns(FileStore& files, const ModelCatalog& models, EstimateBatch estimate, DryRunConfig config,
+                 Clock& clock)
+    : files_(files),
+      models_(models),
+      estimate_(std::move(estimate)),
+      config_(config),
+      clock_(clock),
+      waiting_(config.waiting_max) {
   thread_ = std::thread([this] {
     for (;;) {
       const auto work = waiting_.pop_many(clock_, 1, clock_.steady_now() + kWait);
@@ -77,7 +84,22 @@ void DryRuns::check(const NewFileBatch& asked, const http::Responder& responder)
     if (!*line || !check.take(**line)) break;
   }
   check.finish();
-  responder.send(http::json_response(200, validation_json(asked, check)));
+  responder.send(http::json_response(
+      200, validation_json(asked, check, estimate_all(asked, check), unix_micros(clock_.wall_now()))));
+}
+
+// Models are computed side by side: the first start and the last end of any.
+std::optional<Estimate> DryRuns::estimate_all(const NewFileBatch& asked, const InputCheck& check) {
+  const Deadline deadline = Deadline::in(clock_, config_.estimate_timeout);
+  std::optional<Estimate> all;
+  for (const auto& [model, demand] : check.demands()) {
+    const auto one = estimate_(model, asked.priority, demand, deadline);
+    if (!one || one->finish_us == 0) return std::nullopt;
+    if (!all) all = one;
+    all->start_us = std::min(all->start_us, one->start_us);
+    all->finish_us = std::max(all->finish_us, one->finish_us);
+  }
+  return all;
 }
 
 }  // namespace sluice::producer

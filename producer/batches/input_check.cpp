@@ -1,6 +1,7 @@
 #include "producer/batches/input_check.h"
 
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "common/http/body_json.h"
@@ -68,8 +69,16 @@ bool InputCheck::take(const FileLine& line) {
     return true;
   }
   prompt_tokens_ += parsed->spec.prompt_tokens;
-  tokens_max_ += parsed->spec.tokens_max;
+  BatchDemand& demand = demands_[parsed->spec.model->name()];
+  ++demand.jobs;
+  demand.tokens_max += parsed->spec.tokens_max;
   return true;
+}
+
+std::int64_t InputCheck::tokens_max() const {
+  return std::accumulate(
+      demands_.begin(), demands_.end(), std::int64_t{0},
+      [](std::int64_t sum, const auto& of_model) { return sum + of_model.second.tokens_max; });
 }
 
 void InputCheck::finish() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -24,6 +25,12 @@ inline constexpr std::size_t kDryRunErrorsKept = 1'000;
 // A line that holds nothing; it counts as a line and is passed over.
 bool is_blank(std::string_view line);
 
+// What the good lines for one model ask of its workers.
+struct BatchDemand {
+  std::int64_t jobs = 0;
+  std::int64_t tokens_max = 0;  // Prompts and the longest answers.
+};
+
 class InputCheck {
  public:
   // Keeps so many errors; `reports`: and writes a report, some 20 MB at most.
@@ -42,7 +49,8 @@ class InputCheck {
   std::int64_t requests() const { return requests_; }  // Lines that are not blank, good or bad.
   // Of the good ones.
   std::int64_t prompt_tokens() const { return prompt_tokens_; }
-  std::int64_t tokens_max() const { return tokens_max_; }  // Prompts and the longest answers.
+  std::int64_t tokens_max() const;                                                // Of all models.
+  const std::map<std::string, BatchDemand>& demands() const { return demands_; }  // By model.
 
  private:
   void add(BatchError error, std::int64_t line, const std::string& custom_id = {});
@@ -56,7 +64,7 @@ class InputCheck {
   std::int64_t line_no_ = 0;
   std::int64_t requests_ = 0;
   std::int64_t prompt_tokens_ = 0;
-  std::int64_t tokens_max_ = 0;
+  std::map<std::string, BatchDemand> demands_;
   std::unordered_map<std::string, std::int64_t> lines_by_id_;
 };
 

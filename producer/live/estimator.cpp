@@ -47,6 +47,7 @@ Duration Estimator::run_once() {
     }
     MutexLock lock(mutex_);
     models_[name] = std::move(*model);
+    looked_.notify_all();
   }
   return config_.look_every;
 }
@@ -143,19 +144,40 @@ std::optional<Estimate> Estimator::of(const JobGlance& job) {
   return after(*model, jobs + static_cast<std::int64_t>(before), tokens + own.tokens[before], job.tokens_max);
 }
 
+Estimate Estimator::behind(const Model& model, Priority priority, std::int64_t own) const {
+  std::int64_t jobs = 0;
+  std::int64_t tokens = 0;
+  for (int p = 0; p <= static_cast<int>(priority); ++p) {
+    const Queue& queue = model.queues[static_cast<std::size_t>(p)];
+    jobs += queue.jobs;
+    tokens += queue.tokens_all();
+  }
+  return after(model, jobs, tokens, own);
+}
+
 std::optional<Estimate> Estimator::of_new(const std::string& name, Priority priority,
                                           std::int64_t tokens_max) {
   MutexLock lock(mutex_);
   const Model* const model = known(name);
   if (model == nullptr) return std::nullopt;
-  std::int64_t jobs = 0;
-  std::int64_t tokens = 0;
-  for (int p = 0; p <= static_cast<int>(priority); ++p) {
-    const Queue& queue = model->queues[static_cast<std::size_t>(p)];
-    jobs += queue.jobs;
-    tokens += queue.tokens_all();
+  return behind(*model, priority, tokens_max);
+}
+
+std::optional<Estimate> Estimator::of_batch(const std::string& name, Priority priority, std::int64_t jobs,
+                                            std::int64_t tokens_max, Deadline deadline) {
+  MutexLock lock(mutex_);
+  const Model* model = known(name);
+  while (model == nullptr && !deadline.passed(clock_)) {
+    lock.wait_until(clock_, looked_, deadline.at());
+    model = known(name);
   }
-  return after(*model, jobs, tokens, tokens_max);
+  if (model == nullptr || jobs == 0) return std::nullopt;
+  Estimate estimate = behind(*model, priority, tokens_max / jobs);
+  // The last job ends no sooner than its own time, nor than all of them take together.
+  if (estimate.finish_us > 0)
+    estimate.finish_us =
+        std::max(estimate.finish_us, later(estimate.start_us, tokens_max, model->rate.tokens_per_s));
+  return estimate;
 }
 
 }  // namespace sluice::producer

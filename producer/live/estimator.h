@@ -9,6 +9,7 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <map>
 #include <optional>
 #include <string>
@@ -48,6 +49,10 @@ class Estimator {
   // Of a job that is accepted now.
   std::optional<Estimate> of_new(const std::string& model, Priority priority, std::int64_t tokens_max)
       EXCLUDES(mutex_);
+  // Of `jobs` that are accepted now together, of `tokens_max` in all: when the first starts and the last
+  // ends. Unlike the others it waits, until the deadline, if there was no look lately.
+  std::optional<Estimate> of_batch(const std::string& model, Priority priority, std::int64_t jobs,
+                                   std::int64_t tokens_max, Deadline deadline) EXCLUDES(mutex_);
 
   // One look; for tests.
   Duration run_once();
@@ -70,6 +75,8 @@ class Estimator {
   Result<Model> look(const std::string& model);
   const Model* known(const std::string& model) REQUIRES(mutex_);
   Estimate after(const Model& model, std::int64_t jobs, std::int64_t tokens, std::int64_t own) const;
+  // Behind all that waits and isn't of a lower class.
+  Estimate behind(const Model& model, Priority priority, std::int64_t own) const;
   void asked() REQUIRES(mutex_);
 
   LiveStore& live_;
@@ -80,6 +87,7 @@ class Estimator {
   const Log log_;
   Mutex mutex_;
   std::map<std::string, Model> models_ GUARDED_BY(mutex_);
+  std::condition_variable looked_;
   SteadyTime asked_at_ GUARDED_BY(mutex_){};
   bool asleep_ GUARDED_BY(mutex_) = true;
   Loop loop_;

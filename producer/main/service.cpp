@@ -187,7 +187,8 @@ class RealService final : public Service {
         shared_answers_(redis_),
         answers_(shared_answers_, answer_store_, config_.answers, clock, metrics_.cache),
         sweeper_("sweeper", clock, [this] { return sweep(); }),
-        intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api, &answers_),
+        intake_(coalescer_, admission_, claims_, ids_, log_, metrics_.api,
+                config_.answers.enabled ? &answers_ : nullptr),
         api_({jobs_, reader_, waiters_, intake_, claims_, sessions_, authenticator_, models_, clock, &guard_,
               [this](const NewJob& fresh) -> std::optional<Estimate> {
                 if (!fresh.is_to_run()) return std::nullopt;
@@ -216,7 +217,11 @@ class RealService final : public Service {
         webhook_delivery_api_({endpoints_, deliveries_, authenticator_, clock}),
         file_api_({files_, authenticator_, claims_, ids_, clock}, config_.files, metrics_.files),
         batch_api_({batches_, files_, authenticator_, claims_, models_, ids_, clock, log_,
-                    [this] { batch_loop_.wake(); }, [this] { dispatcher_.wake(); }},
+                    [this] { batch_loop_.wake(); }, [this] { dispatcher_.wake(); },
+                    [this](const std::string& model, Priority priority, const BatchDemand& demand,
+                           Deadline deadline) {
+                      return estimator_.of_batch(model, priority, demand.jobs, demand.tokens_max, deadline);
+                    }},
                    config_.batches),
         docs_(config_.docs_viewer),
         http_(config_.http, router(), registry_, clock, rng) {}

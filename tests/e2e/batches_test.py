@@ -176,6 +176,21 @@ class Batches(unittest.TestCase):
         dry = self.create([line("a", "three words here"), line("b", "two words", max_tokens=5)], validate_only=True)
         self.assertEqual((dry["valid"], dry["request_counts"]["total"], dry["estimate"]["prompt_tokens"]), (True, 2, 5))
 
+    def test_a_dry_run_tells_when_a_batch_would_end(self) -> None:
+        self.wait(self.create([line(str(i), "some words") for i in range(20)]))
+        lines = [line(str(i), "a few words", max_tokens=50) for i in range(1000)]
+        ended = time.monotonic() + 20
+        while True:     # Workers tell their speed with a heartbeat.
+            now = int(time.time())
+            estimate = self.create(lines, validate_only=True, completion_window="7d")["estimate"]
+            if estimate["finish_at"] is not None or time.monotonic() > ended:
+                break
+            time.sleep(0.5)
+        self.assertEqual(estimate["completion_tokens_max"], 50_000)
+        self.assertLessEqual(now, estimate["start_at"])
+        self.assertLess(estimate["start_at"], estimate["finish_at"])
+        self.assertTrue(estimate["meets_window"])
+
     def test_bad_requests_name_what_is_wrong(self) -> None:
         file_id = self.upload([line("a")])
         for body, status, param in (

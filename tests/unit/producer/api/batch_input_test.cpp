@@ -104,6 +104,9 @@ TEST(InputCheck, ReportsEveryBadLineWithItsNumber) {
   EXPECT_EQ(check.requests(), 5);
   EXPECT_EQ(check.prompt_tokens(), 4);
   EXPECT_EQ(check.tokens_max(), 22);
+  ASSERT_EQ(check.demands().size(), 1u);
+  EXPECT_EQ(check.demands().begin()->second.tokens_max, 22);
+  EXPECT_EQ(check.demands().begin()->second.jobs, 2);
   std::vector<std::string> told;
   for (const BatchError& error : check.errors().kept) {
     told.push_back(std::to_string(error.line) + " " + error.code);

@@ -79,6 +79,32 @@ TEST_F(EstimatorTest, WhoWaitsBehindTokensWaitsForThem) {
   EXPECT_EQ(estimator_.of_new("m", Priority::kHigh, 50)->queue_position, 1);
 }
 
+TEST_F(EstimatorTest, ABatchEndsWhenAllOfItIsDone) {
+  fronts_.queues[1] = {{JobId{"job_a"}, 400}};
+  fronts_.queues[2] = {{JobId{"job_b"}, 600}};
+  const Deadline now = Deadline::in(clock_, seconds(0));
+  EXPECT_FALSE(estimator_.of_batch("m", Priority::kLow, 10, 3'000, now));  // It hasn't looked yet,
+  estimator_.run_once();                                                   // but was asked to.
+  // Behind two of 500 tokens, and two that are half done.
+  auto answer = estimator_.of_batch("m", Priority::kLow, 10, 3'000, now);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->start_us, in(15));
+  EXPECT_EQ(answer->finish_us, in(45));
+  answer = estimator_.of_batch("m", Priority::kNormal, 10, 3'000, now);
+  EXPECT_EQ(answer->start_us, in(8));
+  EXPECT_EQ(answer->finish_us, in(38));
+  // Few jobs don't use all of the workers' speed.
+  EXPECT_EQ(estimator_.of_batch("m", Priority::kNormal, 1, 1'000, now)->finish_us, in(28));
+  EXPECT_FALSE(estimator_.of_batch("m", Priority::kLow, 0, 0, now));
+  EXPECT_FALSE(estimator_.of_batch("another", Priority::kLow, 1, 1, now));
+}
+
+TEST_F(EstimatorTest, ABatchIsWaitedForUntilThereWasALook) {
+  estimator_.start();
+  EXPECT_TRUE(estimator_.of_batch("m", Priority::kLow, 1, 100, Deadline::in(clock_, seconds(60))));
+  estimator_.stop();
+}
+
 TEST_F(EstimatorTest, WithAFreePlaceItStartsNow) {
   fronts_.rate.held_jobs = 1;
   const auto answer = estimate(waiting("job_a", 100));
