@@ -16,7 +16,6 @@ import argparse
 import collections
 import http.client
 import json
-import os
 import random
 import statistics
 import sys
@@ -129,9 +128,8 @@ class Killer:
         if self._stop.is_set():
             return
         name = random.choice(self._services)
-        pid = self._stack.pid(name)
-        if pid is not None:
-            os.kill(pid, 9)
+        if self._stack.pid(name) is not None:
+            self._stack.kill(name)
             self.killed = name
 
 
@@ -161,8 +159,8 @@ class Singles:
 
 
 def summary(times: list[float]) -> dict[str, float]:
-    """The p95 is the smallest time that 95 of 100 don't exceed."""
-    return {"median_ms": round(statistics.median(times), 1), "p95_ms": round(times[-(-len(times) * 95 // 100) - 1], 1)}
+    """Of times that are sorted. The p95 is the smallest time that 95 of 100 don't exceed."""
+    return {"median_ms": round(statistics.median(times), 2), "p95_ms": round(times[-(-len(times) * 95 // 100) - 1], 2)}
 
 
 def main() -> int:

@@ -1,7 +1,11 @@
-"""How the clients of a chaos run ask: over a connection of their own each time, and "no answer" is one of the answers."""
+"""How the clients of a chaos run ask: over a connection of their own each time, and "no answer" is one of the answers. And what
+they write down of the answers."""
 import http.client
 import json
 import threading
+
+from journal import Journal
+from world import FINAL
 
 
 class Caller:
@@ -35,3 +39,24 @@ class Caller:
             return (None, None) if status is None else (status, json.loads(text))
         except ValueError:
             return None, None
+
+
+def code_of(answer: object) -> str | None:
+    """Of a refusal; None if it has none, and for any other answer."""
+    return answer.get("error", {}).get("code") if isinstance(answer, dict) else None
+
+
+def write_odd(journal: Journal, what: str, status: int | None, answer: object) -> None:
+    """A refusal that no fault explains; nothing of any other answer."""
+    if status is not None and status != 200 and status < 500:
+        journal.write(op="odd", id=what, status=status, answer=answer)
+
+
+def write_job(journal: Journal, job_id: str, status: int | None, answer: object, op: str) -> bool:
+    """A job as a client saw it, and whether it has ended."""
+    if status != 200:
+        write_odd(journal, job_id, status, answer)
+        return False
+    journal.write(op=op, id=job_id, status=answer["status"], generation=answer["generation"], attempt=answer["attempt"],
+                  text=(answer["result"] or {}).get("text"))
+    return answer["status"] in FINAL

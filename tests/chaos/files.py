@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from caller import Caller
+from caller import Caller, code_of, write_job, write_odd
 from journal import Journal
-from world import FINAL as ENDED_JOB, FORM, form
+from world import FORM, form
 
 FINAL = ("completed", "failed", "expired", "cancelled")
 ENDPOINT = "/v1/chat/completions"
 LINES = (20, 200)
+NO_LINES = ("duplicate", "equal")   # Kinds of jobs that no line is of: nobody sends one twice, and the prompt of each is its own.
 TRIES = 5
 STEP = 0.2      # Seconds from one look at a batch to the next.
 
@@ -40,8 +41,8 @@ def plan_files(count: int, seed: int, shares: dict[str, float], parameters_of, c
     batches = []
     for number in range(count):
         short = number % 8 == 3
-        # A line has no time of its own: it expires with its batch. And nobody sends one twice.
-        kinds = {kind: share for kind, share in shares.items() if kind != "duplicate" and (short or kind != "expiring")}
+        # A line has no time of its own: it expires with its batch.
+        kinds = {kind: share for kind, share in shares.items() if kind not in NO_LINES and (short or kind != "expiring")}
         kinds["plain"] = 1 - sum(kinds.values())
         lines = []
         fates = chance.choices(list(kinds), list(kinds.values()), k=chance.randint(*LINES))
@@ -152,7 +153,7 @@ class FileLoad:
             if status == 200:
                 self._journal.write(op="accepted_file", sending=sending, batch=answer["id"])
                 return answer["id"]
-            code = answer.get("error", {}).get("code") if isinstance(answer, dict) else None
+            code = code_of(answer)
             known = known and status is not None and code != "outcome_unknown"
             again = batch.keyed and (status in (None, 429, 503) or code == "idempotency_key_in_use")
             if not again or self._stopped.wait(STEP):
@@ -188,7 +189,7 @@ class FileLoad:
         self._journal.write(op="batch_cancel", id=batch_id)
         for _try in range(TRIES):
             status, answer = self._caller.call(chance.choice(self._ports), "POST", f"/v1/batches/{batch_id}/cancel")
-            self._odd(batch_id, status, answer)
+            write_odd(self._journal, batch_id, status, answer)
             if status == 200:
                 return
 
@@ -196,13 +197,13 @@ class FileLoad:
         """1 if it was begun; 0 too if that isn't known."""
         for _try in range(TRIES):
             status, answer = self._caller.call(chance.choice(self._ports), "POST", f"/v1/batches/{batch_id}/retry")
-            code = answer.get("error", {}).get("code") if isinstance(answer, dict) else None
+            code = code_of(answer)
             self._journal.write(op="batch_retry", id=batch_id, status=status, code=code)
             if status == 200:
                 return 1
             if status == 409:   # Nothing to retry, or a try without an answer began it.
                 return 0
-            self._odd(batch_id, status, answer)
+            write_odd(self._journal, batch_id, status, answer)
         return 0
 
     def _cancel_lines(self, batch_id: str, cancelled: set[str], chance: random.Random) -> None:
@@ -210,18 +211,16 @@ class FileLoad:
         while True:
             status, page = self._caller.call(chance.choice(self._ports), "GET", f"/v1/jobs?batch_id={batch_id}&limit=100{after}")
             if status != 200:
-                self._odd(batch_id, status, page)
+                write_odd(self._journal, batch_id, status, page)
                 return
             for job in page["data"]:
                 if job["metadata"]["kind"] != "cancelled" or job["id"] in cancelled:
                     continue
                 status, now = self._caller.call(chance.choice(self._ports), "POST", f"/v1/jobs/{job['id']}/cancel")
-                self._odd(job["id"], status, now)
+                final = write_job(self._journal, job["id"], status, now, op="cancelled")
                 if status == 200:
                     cancelled.add(job["id"])
-                    self._journal.write(op="cancelled", id=job["id"], status=now["status"], generation=now["generation"],
-                                        attempt=now["attempt"], text=(now["result"] or {}).get("text"))
-                    if now["status"] not in ENDED_JOB:
+                    if not final:
                         self._journal.write(op="odd", id=job["id"], status=now["status"], answer="cancelled, and not final")
             if not page["has_more"]:
                 return
@@ -229,13 +228,9 @@ class FileLoad:
 
     # --- what is seen of it
 
-    def _odd(self, what: str, status: int | None, answer: object) -> None:
-        if status is not None and status != 200 and status < 500:
-            self._journal.write(op="odd", id=what, status=status, answer=answer)
-
     def _get(self, batch_id: str, port: int) -> dict | None:
         status, batch = self._caller.call(port, "GET", f"/v1/batches/{batch_id}")
-        self._odd(batch_id, status, batch)
+        write_odd(self._journal, batch_id, status, batch)
         if status != 200:
             return None
         self._journal.write(op="batch_seen", id=batch_id, status=batch["status"], revision=batch["revision"],
@@ -246,7 +241,7 @@ class FileLoad:
         """The next lines, and whether there may be more at once."""
         status, headers, text = self._caller.fetch(port, "GET", f"/v1/batches/{batch_id}/{kind}?after={place['after']}&limit={limit}")
         if status != 200:
-            self._odd(batch_id, status, text.decode(errors="replace"))
+            write_odd(self._journal, batch_id, status, text.decode(errors="replace"))
             return False
         complete = headers["x-complete"] == "true"
         self._journal.write(op="read", id=batch_id, kind=kind, at=place["at"], bytes=len(text), sha256=hashlib.sha256(text).hexdigest(),
@@ -262,7 +257,7 @@ class FileLoad:
                 continue
             status, _headers, text = self._caller.fetch(port, "GET", f"/v1/files/{batch[name]}/content")
             if status != 200:
-                self._odd(batch[name], status, text.decode(errors="replace"))
+                write_odd(self._journal, batch[name], status, text.decode(errors="replace"))
                 return False
             path = self._folder / batch[name]
             with contextlib.suppress(FileExistsError), open(path, "xb") as file:

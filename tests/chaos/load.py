@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caller import Caller
+from caller import Caller, code_of, write_job
 from files import FileLoad, plan_files
 from journal import Journal
-from world import FINAL
 
 # Share of each kind; what is missing to 1 is `plain`.
 SHARES = {"slow": 0.10, "transient": 0.06, "hopeless": 0.01, "permanent": 0.05, "cancelled": 0.06, "expiring": 0.05,
@@ -61,9 +60,9 @@ class Load:
         self._watched: list[str] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._caller = Caller(key, self._stop)
-        self._files = FileLoad(plan_files(plan.files, seed, {kind: share for kind, share in SHARES.items() if kind != "equal"}, parameters_of, plan.crashes > 0), seed, key, producers,
-                               callback_url, journal, folder)
+        self._call = Caller(key, self._stop).call
+        batches = plan_files(plan.files, seed, SHARES, parameters_of, plan.crashes > 0)
+        self._files = FileLoad(batches, seed, key, producers, callback_url, journal, folder)
         self._work: queue.Queue = queue.Queue(maxsize=plan.clients)
         self._clients = [threading.Thread(target=self._client, args=(n,), daemon=True) for n in range(plan.clients)]
         self._canceller = threading.Thread(target=self._cancel_some, daemon=True)
@@ -178,8 +177,7 @@ class Load:
         self._journal.write(op="asked", sending=sending, jobs=what)
         status, answer = self._call(chance.choice(self._ports), "POST", "/v1/jobs", body)
         if status != 202:
-            code = answer.get("error", {}).get("code") if isinstance(answer, dict) else None
-            self._journal.write(op="refused", sending=sending, status=status, code=code)
+            self._journal.write(op="refused", sending=sending, status=status, code=code_of(answer))
             return
         jobs = answer["data"] if "requests" in body else [answer]
         self._journal.write(op="accepted", sending=sending, ids=[job["id"] for job in jobs], batch=jobs[0]["batch_id"])
@@ -197,7 +195,7 @@ class Load:
             self._stop.wait(max(0.0, due - time.monotonic()))
             for _try in range(5):
                 status, answer = self._call(chance.choice(self._ports), "POST", f"/v1/jobs/{job_id}/cancel")
-                self._saw(job_id, status, answer, op="cancelled")
+                write_job(self._journal, job_id, status, answer, op="cancelled")
                 if status == 200:
                     break
 
@@ -212,7 +210,7 @@ class Load:
                 continue
             wait = f"?wait={chance.choice([0, 0, 1])}"
             status, answer = self._call(chance.choice(self._ports), "GET", f"/v1/jobs/{job_id}{wait}")
-            if self._saw(job_id, status, answer) and chance.random() < 0.5:
+            if write_job(self._journal, job_id, status, answer, op="seen") and chance.random() < 0.5:
                 with self._lock:
                     self._watched.remove(job_id)
             self._stop.wait(0.01)
@@ -221,17 +219,5 @@ class Load:
         """What a client sees of these, and of all batches that came as files, when all is over."""
         for job_id in job_ids:
             status, answer = self._call(self._ports[0], "GET", f"/v1/jobs/{job_id}")
-            self._saw(job_id, status, answer, op="last")
+            write_job(self._journal, job_id, status, answer, op="last")
         self._files.look()
-
-    def _saw(self, job_id: str, status: int | None, answer: object, op: str = "seen") -> bool:
-        if status != 200:
-            if status is not None and status < 500:
-                self._journal.write(op="odd", id=job_id, status=status, answer=answer)
-            return False
-        self._journal.write(op=op, id=job_id, status=answer["status"], generation=answer["generation"],
-                            attempt=answer["attempt"], text=(answer["result"] or {}).get("text"))
-        return answer["status"] in FINAL
-
-    def _call(self, port: int, method: str, path: str, body: dict | None = None) -> tuple[int | None, object]:
-        return self._caller.call(port, method, path, body)

@@ -6,7 +6,6 @@ import pty
 import re
 import select
 import signal
-import subprocess
 import time
 import unittest
 

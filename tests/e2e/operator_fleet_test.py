@@ -1,12 +1,10 @@
 """What operators see and steer with sluicectl, on the whole stack with the echo engine: status, queues, workers, jobs of every
 tenant, pauses, draining, keys."""
 import json
-import os
-import subprocess
 import time
 import unittest
 
-from world import Client, Receiver, Stack, binaries
+from world import Client, Receiver, Stack
 
 
 class Fleet(unittest.TestCase):
