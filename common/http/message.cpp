@@ -159,6 +159,8 @@ std::string_view status_reason(int status) {
       return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
+    case 499:  // Nobody's standard, but what a request that was given up is known by.
+      return "Client Closed Request";
     case 500:
       return "Internal Server Error";
     case 501:

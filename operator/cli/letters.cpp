@@ -43,10 +43,10 @@ void add_moves(CLI::App& dlq, Invocation& invocation) {
   add_choice(*redrive, *redriven);
   redrive->add_option("--canary", redriven->canary, "Run so many first, then wait for: dlq continue")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(from_to(1, 1'000'000));
   redrive->add_option("--rate", redriven->rate, "At most so many a second")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(from_to(0.001, 100'000.0));
   redrive->add_flag("--force", redriven->force, "Also those that were redriven too often before");
   redrive->add_option("--expires-in", redriven->expires_in, "Time given to the jobs; default: as at first")
       ->type_name("DURATION")

@@ -1,4 +1,6 @@
 // limits.
+#include <cstdint>
+
 #include "operator/cli/words.h"
 #include "operator/commands/commands.h"
 
@@ -15,11 +17,11 @@ void add_limits(CLI::App& app, Invocation& invocation) {
   set->add_option("--quota", options->quota, "So many")
       ->required()
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(from_to<std::int64_t>(1, 1'000'000'000'000));
   set->add_option("--window", options->window_s, "In so many seconds")
       ->required()
       ->type_name("SECONDS")
-      ->check(CLI::PositiveNumber);
+      ->check(from_to<std::int64_t>(1, 86'400));
   set->add_option("--unit", options->unit, "requests (the default) or tokens")
       ->check(CLI::IsMember({"requests", "tokens"}));
   set->add_option("--tenant", options->tenant, "This one; none: each tenant by itself")->check(not_empty);

@@ -1,8 +1,12 @@
 // Pieces that several groups of commands share. Internal to operator/cli.
 #pragma once
 
+#include <charconv>
 #include <memory>
+#include <sstream>
 #include <string>
+#include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "operator/cli/app.h"
@@ -31,6 +35,21 @@ inline std::string not_empty(const std::string& value) {
   return value.empty() ? "must not be empty" : "";
 }
 
+// A number from `least` to `most` (as the server takes it), a whole one if Number is.
+template <class Number>
+auto from_to(Number least, Number most) {
+  return [least, most](const std::string& value) -> std::string {
+    Number number{};
+    const char* const end = value.data() + value.size();
+    const auto [at, error] = std::from_chars(value.data(), end, number);
+    if (error == std::errc() && at == end && number >= least && number <= most) return "";
+    std::ostringstream message;
+    message << "must be a " << (std::is_integral_v<Number> ? "whole " : "") << "number from " << least
+            << " to " << most;
+    return message.str();
+  };
+}
+
 inline void add_yes(CLI::App& command, Invocation& invocation) {
   command.add_flag("-y,--yes", invocation.yes, "Don't ask; needed where nobody is at a terminal");
 }
@@ -40,7 +59,7 @@ template <class Limit>
 void add_paging(CLI::App& command, Limit& limit, std::string& after) {
   command.add_option("-n,--limit", limit, "At most so many, the newest first; 0: all")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(from_to(0, 1'000'000'000));
   command.add_option("--after", after, "Go on after this one (the end of the list before)")
       ->type_name("ID")
       ->check(not_empty);

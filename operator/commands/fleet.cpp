@@ -38,11 +38,13 @@ std::string pause_text(const Tool& tool, const json& pause) {
 
 void add_worker(const Tool& tool, Table& table, const json& worker) {
   const std::string state = text_in(worker, "state");
+  const std::string held =
+      count_text(number_in(worker, "held_jobs")) + "/" + count_text(number_in(worker, "jobs_max"));
   table.add({text_in(worker, "id"),
              {state, state_style(state)},
              text_in(worker, "model"),
              text_in(worker, "engine"),
-             count_text(number_in(worker, "held_jobs")) + "/" + count_text(number_in(worker, "jobs_max")),
+             state == "silent" ? "-" : held,  // Others took over what it said that it holds.
              duration_text(number_in(worker, "silent_seconds")),
              age_in(tool, worker, "started_at"),
              text_in(worker, "version")});

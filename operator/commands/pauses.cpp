@@ -1,4 +1,6 @@
 // pause, resume and pauses.
+#include <algorithm>
+
 #include "operator/commands/commands.h"
 #include "operator/output/table.h"
 #include "operator/output/text.h"
@@ -6,6 +8,19 @@
 namespace sluice::operate {
 
 using nlohmann::json;
+
+namespace {
+
+// Workers that were lost within the hour count, too. False if that can't be told: the pause holds anyway.
+bool nobody_serves(Tool& tool, const std::string& model) {
+  const Result<json> workers = tool.api.get("/v1/admin/workers");
+  if (!workers) return false;
+  const json& all = data_in(*workers);
+  return std::none_of(all.begin(), all.end(),
+                      [&](const json& worker) { return member_in(worker, "model") == json(model); });
+}
+
+}  // namespace
 
 Status list_pauses(Tool& tool) {
   SLUICE_ASSIGN(const json pauses, tool.api.get("/v1/admin/pauses"));
@@ -29,6 +44,11 @@ Status pause(Tool& tool, const PauseOptions& options) {
   tool.out() << options.kind << " " << name
              << " is paused: its jobs are accepted and wait; what runs goes on. End it: sluicectl resume "
              << options.kind << " " << name << "\n";
+  if (options.kind == "model" && nobody_serves(tool, options.name)) {
+    tool.out()
+        << "But no worker serves a model of that name, or did so in the last hour. The names: sluicectl "
+           "queues\n";
+  }
   return {};
 }
 

@@ -89,6 +89,9 @@ def gone(pid: int) -> bool:
 FAKE_SERVICE = '''#!/usr/bin/env python3
 import http.server, os, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+if sys.argv[1:] == ["--help"]:
+    print("  --a <text>\\n  --b <text>\\n  --fake <text>")
+    sys.exit()
 if os.environ.get("SLUICE_FAKE") == "broken":
     sys.exit("a reason to fail")
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -284,7 +287,9 @@ class Servers(unittest.TestCase):
         stack = Stack(self)
         for arguments, word in ((("status",), "no stack"), (("start", "redis"), "no stack"), (("env",), "no stack"),
                                 (("up", "--only", "oracle"), "no `oracle`"), (("up", "--workers", "0"), "--workers"),
-                                (("up", "--set", "what"), "--set")):
+                                (("up", "--set", "what"), "--set"),
+                                (("up", "--set", "producer:answer-keep=3s"), "SLUICE_ANSWER_KEEP"),
+                                (("up", "--set", "prodcer:SLUICE_A=3"), "no service `prodcer`")):
             result = stack.run(*arguments, check=False)
             self.assertEqual(result.returncode, 1, arguments)
             self.assertIn(word, result.stderr)
@@ -332,6 +337,15 @@ class Services(unittest.TestCase):
         old = stack.row("producer")["pid"]
         os.kill(old, signal.SIGKILL)
         stack.wait_until_back("producer", old)
+
+    def test_a_setting_that_no_service_has_is_warned_of(self):
+        stack, build = Stack(self), fake_build(self)
+        up = ("up", "--only", "redis", "--build", str(build))
+        result = stack.run(*up, "--set", "producer:SLUICE_NOPE=3", "--set", "SLUICE_B_FILE=/b", "--set",
+                           "worker-2:SLUICE_A=1")
+        self.assertEqual(result.stderr.count("no setting"), 1, result.stderr)
+        self.assertIn("no setting of producer is called SLUICE_NOPE", result.stderr)
+        self.assertNotIn("no setting", stack.run(*up, "--set", "producer:SLUICE_NOPE=").stderr)
 
     def test_more_producers(self):
         stack, build = Stack(self), fake_build(self)

@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--workers", type=int, metavar="N", help="how many workers (default 1); remembered")
     up.add_argument("--producers", type=int, metavar="N", help="how many producers (default 1); remembered")
     up.add_argument("--set", action="append", default=[], metavar="[SERVICE:]NAME=VALUE", dest="settings",
-                    help="a setting for one or all services; remembered, an empty value forgets it")
+                    help="a setting for one or all services, by the name that it has in the environment "
+                         "(producer:SLUICE_ANSWER_KEEP=3s); remembered, an empty value forgets it")
     up.add_argument("--timeout", type=float, default=UP_SECONDS, metavar="SECONDS", help="longest wait")
     down = commands.add_parser("down", parents=[which], help="end every process; the data stays")
     down.add_argument("--purge", action="store_true", help="delete data, logs and secrets too")
@@ -134,10 +135,30 @@ def _given_options(options: argparse.Namespace, remembered: dict) -> dict:
         for assignment in options.settings:
             name, equals, value = assignment.partition("=")
             if not equals or not re.fullmatch(r"([a-z]+(-\d+)?:)?[A-Z_][A-Z0-9_]*", name):
-                raise StackError(f"--set wants [SERVICE:]NAME=VALUE, not `{assignment}`")
+                raise StackError(f"--set wants [SERVICE:]NAME=VALUE, not `{assignment}`; NAME as in the environment: "
+                                 "the setting answer-keep is SLUICE_ANSWER_KEEP")
+            service = name.rpartition(":")[0]
+            if service and not components.is_service(service):
+                raise StackError(f"there is no service `{service}`; there are {', '.join(components.SERVICES)}")
             settings[name] = value
+            if value:
+                _warn_of_unknown(name, remembered | given)
         given["settings"] = {name: value for name, value in settings.items() if value}
     return given
+
+
+def _warn_of_unknown(name: str, options: dict) -> None:
+    """Of a setting that no service it is for lists. What can't be asked, as it isn't built yet, is passed over."""
+    service, _, variable = name.rpartition(":")
+    if not variable.startswith("SLUICE_") or variable in ("SLUICE_FAILPOINT", "SLUICE_DEFECT"):
+        return
+    flag = "--" + variable.removeprefix("SLUICE_").lower().replace("_", "-")
+    for program in [service.partition("-")[0]] if service else components.SERVICES:
+        listed = components.settings_text(program, options)
+        if listed is None or re.search(rf"^ +{flag.removesuffix('-file')}(-file)?[ \n]", listed, re.MULTILINE):
+            return
+    print(f"stack: no setting of {service or 'any service'} is called {variable} (sluice-SERVICE --help lists them)",
+          file=sys.stderr)
 
 
 def _await_running(control: Control, revision: int, names: list[str], seconds: float) -> int:

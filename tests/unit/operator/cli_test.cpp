@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+#include <vector>
 
 #include "operator/cli/app.h"
 #include "operator/cli/completion.h"
@@ -136,6 +137,32 @@ TEST(RunCommandLine, SaysThatSetUpComesFirst) {
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(run_command_line(4, words), 2);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("must come first"), std::string::npos);
+}
+
+TEST(RunCommandLine, ANumberThatIsNoneIsAnsweredPlainly) {
+  const auto said = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "sluicectl");
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(run_command_line(static_cast<int>(words.size()), words.data()), 2);
+    const std::string text = ::testing::internal::GetCapturedStderr();
+    return text.substr(0, text.find('\n'));
+  };
+  for (const char* window : {"10s", "0", "-1", "1.5", "86401", "99999999999999999999", "0x10", ""}) {
+    EXPECT_EQ(said({"limits", "set", "a", "--quota", "3", "--window", window}),
+              "sluicectl: --window: must be a whole number from 1 to 86400")
+        << window;
+  }
+  EXPECT_EQ(said({"limits", "set", "a", "--window", "1", "--quota", "-1"}),
+            "sluicectl: --quota: must be a whole number from 1 to 1000000000000");
+  EXPECT_EQ(said({"jobs", "list", "--limit", "abc"}),
+            "sluicectl: --limit: must be a whole number from 0 to 1000000000");
+  EXPECT_EQ(said({"dlq", "redrive", "--all", "--canary", "2.5"}),
+            "sluicectl: --canary: must be a whole number from 1 to 1000000");
+  for (const char* rate : {"0", "fast", "nan", "inf", "1e9"}) {
+    EXPECT_EQ(said({"dlq", "redrive", "--all", "--rate", rate}),
+              "sluicectl: --rate: must be a number from 0.001 to 100000")
+        << rate;
+  }
 }
 
 TEST(ExitCodes, TellWhoIsToActNext) {

@@ -478,6 +478,36 @@ json worker(const char* state, int held, int seen_at) {
   return {{"id", "w/1"}, {"state", state}, {"held_jobs", held}, {"seen_at", seen_at}};
 }
 
+TEST(Workers, WhatASilentOneSaidThatItHoldsIsNotShown) {
+  World world;
+  json busy = worker("working", 3, 100);
+  json lost = worker("silent", 30, 100);
+  busy["jobs_max"] = lost["jobs_max"] = 32;
+  world.api.answer("GET /v1/admin/workers", json{{"data", {busy, lost}}});
+  ASSERT_TRUE(list_workers(world.tool));
+  EXPECT_TRUE(holds(world.out.str(), "3/32")) << world.out.str();
+  EXPECT_FALSE(holds(world.out.str(), "30/32")) << world.out.str();
+}
+
+TEST(Pause, SaysSoIfNoWorkerServesTheModel) {
+  // What is said of the pause, and what else.
+  const auto said = [](const PauseOptions& options, const json& workers) {
+    World world;
+    world.api.answer("POST /v1/admin/pauses", json{{"object", "pause"}});
+    if (!workers.is_null()) world.api.answer("GET /v1/admin/workers", json{{"data", workers}});
+    EXPECT_TRUE(pause(world.tool, options));
+    EXPECT_TRUE(holds(world.out.str(), options.name + " is paused")) << world.out.str();
+    return holds(world.out.str(), "But no worker serves");
+  };
+  json tiny = worker("silent", 0, 100);
+  tiny["model"] = "tiny";
+  EXPECT_FALSE(said({"model", "tiny", ""}, json::array({tiny})));
+  EXPECT_TRUE(said({"model", "tyni", ""}, json::array({tiny})));
+  EXPECT_TRUE(said({"model", "tiny", ""}, json::array()));
+  EXPECT_FALSE(said({"tenant", "acme", ""}, json::array()));
+  EXPECT_FALSE(said({"model", "tyni", ""}, nullptr)) << "the workers could not be asked for";
+}
+
 TEST(Drain, WaitsUntilTheWorkerHoldsNothing) {
   World world;
   // It had said that it holds nothing, took a job, and then heard of the drain.

@@ -4,12 +4,12 @@ from .base import Component
 from .mysql import Mysql
 from .rabbitmq import Epmd, RabbitMq
 from .redis import Redis
-from .services import SERVICES, Service, Setup, is_service, numbered
+from .services import SERVICES, Service, Setup, is_service, numbered, settings_text
 
 SERVERS = ("mysql", "redis", "rabbitmq")
 HIDDEN = ("epmd",)  # runs beside RabbitMQ and isn't listed
 
-__all__ = ["Component", "HIDDEN", "SERVERS", "SERVICES", "Setup", "is_service", "make", "names"]
+__all__ = ["Component", "HIDDEN", "SERVERS", "SERVICES", "Setup", "is_service", "make", "names", "settings_text"]
 
 
 def names(options: dict) -> list[str]:

@@ -11,6 +11,7 @@ from ..processes import MEMBER_VARIABLE
 from .base import Command, Component
 
 SERVICES = ("producer", "worker", "callback")
+HELP_SECONDS_MAX = 5
 
 
 def is_service(name: str) -> bool:
@@ -29,6 +30,17 @@ def _stamp(program: Path) -> str:
     except FileNotFoundError:
         return "missing"
     return f"{program}:{found.st_mtime_ns}:{found.st_size}"
+
+
+def settings_text(service: str, options: dict) -> str | None:
+    """What --help of the service says; None: there is nobody to ask."""
+    try:
+        result = subprocess.run([str(binaries(options) / f"sluice-{service}"), "--help"], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=HELP_SECONDS_MAX, check=False,
+                                env=processes.clean_environment())
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout if result.returncode == 0 else None
 
 
 VIEWER = REPOSITORY / "producer" / "docs" / "viewer" / "node_modules" / "swagger-ui-dist"     # Once it is installed.

@@ -34,6 +34,12 @@ TEST(Method, NamesAreCaseSensitive) {
   }
 }
 
+TEST(StatusReason, EveryStatusThatWeAnswerHasOne) {
+  EXPECT_EQ(status_reason(404), "Not Found");
+  EXPECT_EQ(status_reason(499), "Client Closed Request");
+  EXPECT_EQ(status_reason(299), "Unknown");
+}
+
 TEST(PercentDecode, RefusesBrokenEscapesAndNul) {
   EXPECT_EQ(percent_decode("a%20b%2fc+d", false), "a b/c+d");
   EXPECT_EQ(percent_decode("a+b", true), "a b");
