@@ -35,9 +35,6 @@ std::int64_t seconds(std::int64_t us) {
 nlohmann::json time_or_null(std::int64_t us) {
   return us == 0 ? nlohmann::json() : nlohmann::json(seconds(us));
 }
-nlohmann::json text_or_null(const std::string& text) {
-  return text.empty() ? nlohmann::json() : nlohmann::json(text);
-}
 
 }  // namespace
 

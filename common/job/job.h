@@ -79,6 +79,9 @@ struct Job {
   JobId leader_id;            // Whose result it waits for, or was given; empty = it is computed by itself.
   std::optional<JobResult> result;
   std::optional<JobError> error;
+  // What it was asked and answered was taken away (JobStore::erase). Only the database knows: neither the
+  // public object nor a copy in Redis says so.
+  bool erased = false;
 };
 
 // The public job object of docs/api.md.

@@ -2,11 +2,9 @@
 
 namespace sluice {
 
-namespace {
 nlohmann::json text_or_null(const std::string& text) {
   return text.empty() ? nlohmann::json() : nlohmann::json(text);
 }
-}  // namespace
 
 nlohmann::json result_to_json(const JobResult& result) {
   nlohmann::json out = {{"text", result.text},

@@ -7,6 +7,7 @@
 
 namespace sluice {
 
+nlohmann::json text_or_null(const std::string& text);
 nlohmann::json result_to_json(const JobResult& result);
 // Throws nlohmann::json::exception if it is none.
 JobResult result_from_json(const nlohmann::json& in);

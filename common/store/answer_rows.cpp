@@ -49,10 +49,14 @@ struct Known {
   bool at_it() const { return leader_state && !is_final(*leader_state); }
 };
 
+// What read_known() reads: with the leader's state, and locked by somebody who knows that himself.
 constexpr const char* kSelectKnown =
     "SELECT a.tenant_id, a.key_hash, COALESCE(a.leader_id, ''), j.state, j.priority, COALESCE(a.known_id, "
-    "''), " SLUICE_MICROS("a.expires_at") ", a.keep_s, a.settle_due IS NOT NULL FROM answer a ";
-constexpr const char* kJoinLeader = " LEFT JOIN job j ON j.id = a.leader_id ";
+    "''), " SLUICE_MICROS("a.expires_at") ", a.keep_s, a.settle_due IS NOT NULL FROM answer a LEFT JOIN job "
+    "j ON j.id = a.leader_id WHERE ";
+constexpr const char* kSelectRow =
+    "SELECT a.tenant_id, a.key_hash, COALESCE(a.leader_id, ''), NULL, NULL, COALESCE(a.known_id, "
+    "''), " SLUICE_MICROS("a.expires_at") ", a.keep_s, a.settle_due IS NOT NULL FROM answer a WHERE ";
 
 std::pair<Key, Known> read_known(const Row& row) {
   Known one;
@@ -142,7 +146,6 @@ Status join_answers(MysqlConnection& db, const DbNow& now, std::span<Submission>
     for (const auto& [key, head] : first) known[key].leader = head->job.id;
   } else {
     Sql select(kSelectKnown);
-    select.text(kJoinLeader).text("WHERE ");
     add_keys(select, keys, "a.");
     SLUICE_ASSIGN(const Rows rows, db.query(select, deadline));
     for (const Row row : rows) known.insert(read_known(row));
@@ -286,9 +289,9 @@ Result<Rows> lock_queued(MysqlConnection& db, const std::vector<std::string>& id
   return db.query(select, deadline);
 }
 
-// They go into the queue, as if there had never been another.
+// They get their rank in the queue, as if there had never been another.
 Status run_by_themselves(MysqlConnection& db, const std::vector<std::string>& ids, Deadline deadline) {
-  Sql run("UPDATE job SET leader_id = NULL, publish_due = created_at WHERE id IN ");
+  Sql run("UPDATE job SET leader_id = NULL WHERE id IN ");
   SLUICE_TRY(db.execute(run.list(std::vector<std::string_view>(ids.begin(), ids.end())), deadline));
   return leave(db, ids, deadline);
 }
@@ -413,11 +416,10 @@ Status settle_answers(MysqlConnection& db, const DbNow& now, std::vector<Change>
   }
   if (ended.empty()) return {};
   // From here on until the commit nobody begins to follow these.
-  Sql lock(
-      "SELECT tenant_id, key_hash, COALESCE(leader_id, ''), NULL, NULL, COALESCE(known_id, "
-      "''), " SLUICE_MICROS("expires_at") ", keep_s, settle_due IS NOT NULL FROM answer WHERE ");
-  add_keys(lock, keys);
-  SLUICE_ASSIGN(const Rows rows, db.query(lock.text(" ORDER BY tenant_id, key_hash FOR UPDATE"), deadline));
+  Sql lock(kSelectRow);
+  add_keys(lock, keys, "a.");
+  SLUICE_ASSIGN(const Rows rows,
+                db.query(lock.text(" ORDER BY a.tenant_id, a.key_hash FOR UPDATE"), deadline));
   Budget budget;
   std::set<Key> known;  // Leaders whom nobody follows, as most are: these go together.
   std::set<Key> forgotten;
@@ -481,7 +483,7 @@ Result<std::optional<int>> settle_next(MysqlConnection& db, const DbNow& now, Id
   SLUICE_ASSIGN(const Rows due, db.query(select.bind(now.text), deadline));
   if (due.empty()) return std::optional<int>();
   Sql read(kSelectKnown);
-  read.text(kJoinLeader).text("WHERE a.tenant_id = ? AND a.key_hash = ?");
+  read.text("a.tenant_id = ? AND a.key_hash = ?");
   SLUICE_ASSIGN(const Rows rows,
                 db.query(read.bind(due.front().text(0)).bind(due.front().text(1)), deadline));
   const auto [key, one] = read_known(rows.front());
@@ -532,7 +534,8 @@ Status forget_answer(MysqlConnection& db, const LockedJob& ended, Deadline deadl
     return fail(ErrorCode::kUnavailable, "jobs wait for the result of " + ended.job.id.value);
   }
   Sql forget("DELETE FROM answer WHERE tenant_id = ? AND key_hash = ? AND leader_id IS NULL");
-  SLUICE_TRY(db.execute(forget.bind(key.first).bind(key.second), deadline));
+  SLUICE_ASSIGN(const std::uint64_t gone, db.execute(forget.bind(key.first).bind(key.second), deadline));
+  if (gone > 0) return {};
   return update_answer(db, key, Sql("UPDATE answer SET known_id = NULL, expires_at = NULL"), deadline);
 }
 

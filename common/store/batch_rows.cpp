@@ -83,8 +83,8 @@ FileBatch read_file_batch(const Row& row) {
   asked.window_s = row.int64(5);
   asked.priority = static_cast<Priority>(row.int64(6));
   asked.callback_url = row.str_or(7, "");
-  asked.callback_lines = static_cast<int>(row.int64_or_null(38).value_or(0));
-  asked.callback_seconds = static_cast<int>(row.int64_or_null(39).value_or(0));
+  asked.callback_lines = static_cast<int>(row.int64_or(38, 0));
+  asked.callback_seconds = static_cast<int>(row.int64_or(39, 0));
   asked.metadata_json = row.str_or(8, "");
   asked.output_expires_s = row.int64_or_null(9);
   const auto status = batch_status_from(row.text(10));

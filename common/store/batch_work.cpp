@@ -19,10 +19,12 @@ Error moved_on(const BatchId& id) {
   return {ErrorCode::kConflict, "batch " + id.value + " moved on"};
 }
 
-// For the dispatcher, which looks for what is due, they aren't there.
+// When lines of a paused batch are due: for the dispatcher, which looks for what is due, they aren't there.
+constexpr const char* kNever = "9999-12-31";
+
 Status hold_back(MysqlConnection& db, std::span<const std::string_view> ids, Deadline deadline) {
   Sql update("UPDATE job SET publish_due = ? WHERE state = 'queued' AND published_at IS NULL AND id IN ");
-  SLUICE_TRY(db.execute(update.bind(store::kNever).list(ids), deadline));
+  SLUICE_TRY(db.execute(update.bind(kNever).list(ids), deadline));
   return {};
 }
 
@@ -265,7 +267,7 @@ Result<bool> BatchWork::move_some(const FileBatch& batch, int limit, Deadline de
       // Each in the place that it had.
       Sql update(
           "UPDATE job SET publish_due = created_at WHERE state = 'queued' AND publish_due = ? AND id IN ");
-      SLUICE_TRY(db.execute(update.bind(store::kNever).list(ids), deadline));
+      SLUICE_TRY(db.execute(update.bind(kNever).list(ids), deadline));
     }
     const bool last = static_cast<int>(rows.size()) < limit;
     Sql progress(

@@ -131,18 +131,24 @@ Status cancel_locked(MysqlConnection& db, LockedJob& locked, IdMaker& ids, Deadl
   return store::write_changes(db, now, changes, ids, deadline);
 }
 
+// The key of the request that made it.
+Status free_key(MysqlConnection& db, const JobId& id, Deadline deadline) {
+  Sql sql("DELETE FROM idempotency_key WHERE resource_id = ?");
+  if (auto freed = db.execute(sql.bind(id.value), deadline); !freed) return fail(freed.error());
+  return {};
+}
+
 // An empty request is what erased jobs have, and no other.
 Status erase_content(MysqlConnection& db, const JobId& id, Deadline deadline) {
   for (const char* statement :
-       {"UPDATE job_payload SET request = '' WHERE job_id = ?",
+       {"UPDATE job SET erased = 1 WHERE id = ?", "UPDATE job_payload SET request = '' WHERE job_id = ?",
         "UPDATE job_result SET text = '', reasoning_content = NULL, logprobs = NULL WHERE job_id = ?",
         "UPDATE dead_letter SET state = 'discarded', handled_at = UTC_TIMESTAMP(6) WHERE state = 'dead' AND "
-        "job_id = ?",
-        "DELETE FROM idempotency_key WHERE resource_id = ?"}) {
+        "job_id = ?"}) {
     Sql sql(statement);
     if (auto done = db.execute(sql.bind(id.value), deadline); !done) return fail(done.error());
   }
-  return {};
+  return free_key(db, id, deadline);
 }
 
 }  // namespace
@@ -191,9 +197,7 @@ Result<Job> MysqlJobStore::cancel_one(const TenantId& tenant, const JobId& id, b
     LockedJob locked = store::read_locked(rows.front());
     const bool had_ended = is_final(locked.job.state);
     SLUICE_TRY(cancel_locked(db, locked, ids_, deadline));
-    if (!frees_key || had_ended) return true;
-    Sql sql("DELETE FROM idempotency_key WHERE resource_id = ?");
-    if (auto freed = db.execute(sql.bind(id.value), deadline); !freed) return fail(freed.error());
+    if (frees_key && !had_ended) SLUICE_TRY(free_key(db, id, deadline));
     return true;
   });
   // Repeating is safe: a job that is final already stays as it is.

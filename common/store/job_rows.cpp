@@ -236,6 +236,12 @@ Result<DbNow> db_now(MysqlConnection& db, Deadline deadline) {
   return DbNow{rows.front().str(0), rows.front().int64(1)};
 }
 
+Result<int> delete_some(MysqlPool& pool, const Sql& sql, Deadline deadline) {
+  SLUICE_ASSIGN(const std::uint64_t deleted,
+                pool.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); }));
+  return static_cast<int>(deleted);
+}
+
 JobState read_state(std::string_view name) {
   const auto state = job_state_from(name);
   SLUICE_CHECK(state.has_value());
@@ -248,7 +254,8 @@ const char* const kSelectJob =
     SLUICE_MICROS("j.expires_at") ", "  // 8-11
     "p.metadata, j.callback_url, j.error_code, j.error_message, j.error_type, j.error_param, "  // 12-17
     "r.text, r.reasoning_content, r.finish_reason, r.prompt_tokens, r.completion_tokens, "  // 18-22
-    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type, j.surface, j.leader_id "  // 23-28
+    "r.cached_tokens, r.reasoning_tokens, r.logprobs, r.weight_type, j.surface, j.leader_id, "  // 23-28
+    "j.erased "  // 29
     "FROM job j JOIN job_payload p ON p.job_id = j.id LEFT JOIN job_result r ON r.job_id = j.id ";
 
 Job read_job(const Row& row) {
@@ -269,6 +276,7 @@ Job read_job(const Row& row) {
   job.callback_url = row.str_or(13, "");
   job.surface = read_surface(row.text(27));
   job.leader_id.value = row.str_or(28, "");
+  job.erased = row.int64(29) != 0;
   if (is_final(job.state) && job.state != JobState::kSucceeded) {
     job.error = JobError{row.str_or(14, ""), row.str_or(15, ""), row.str_or(16, ""), row.str_or(17, "")};
   }

@@ -31,8 +31,8 @@ inline std::optional<std::string_view> null_if_empty(std::string_view text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-// publish_due of a queued job that is held back.
-inline constexpr const char* kNever = "9999-12-31";
+// Runs a DELETE … LIMIT in a transaction of its own. Answers how many rows went.
+Result<int> delete_some(MysqlPool& pool, const Sql& sql, Deadline deadline);
 
 // Column `state` of `job`.
 JobState read_state(std::string_view name);
@@ -91,7 +91,7 @@ Change after_failed_start(LockedJob& locked, JobError error, bool lapsed, const 
 std::string error_fingerprint(const std::string& code, const std::string& message);
 
 // Batch, job and payload rows of new jobs, inside the caller's transaction, in statements of bounded size. A
-// job with a leader is held back.
+// job with a leader has no rank in the queue.
 Status insert_submissions(MysqlConnection& db, const DbNow& now, std::span<const Submission> submissions,
                           const JobRules& rules, Deadline deadline);
 

@@ -73,9 +73,7 @@ Status insert_jobs(MysqlConnection& db, const store::DbNow& now, std::span<const
       jobs.text(",").param(now.text);
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND");
       jobs.text(",").param(now.text).text(" + INTERVAL ").param(fresh.expires_in_s).text(" SECOND,");
-      if (!fresh.is_to_run()) {
-        jobs.param(store::kNever).text(",NULL)");
-      } else if (fresh.publish_reserved) {
+      if (fresh.is_to_run() && fresh.publish_reserved) {
         jobs.param(now.text)
             .text(" + INTERVAL ")
             .param(republish_us)

@@ -82,10 +82,7 @@ Result<std::optional<IdempotencyRecord>> MysqlIdempotencyStore::find_request(con
 
 Result<int> MysqlIdempotencyStore::forget_expired(int limit, Deadline deadline) {
   Sql sql("DELETE FROM idempotency_key WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT ?");
-  sql.bind(limit);
-  SLUICE_ASSIGN(const std::uint64_t deleted,
-                pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); }));
-  return static_cast<int>(deleted);
+  return store::delete_some(pool_, sql.bind(limit), deadline);
 }
 
 }  // namespace sluice

@@ -83,10 +83,7 @@ Result<std::optional<SessionRecord>> MysqlSessionStore::find_session(const Tenan
 
 Result<int> MysqlSessionStore::forget_sessions(int limit, Deadline deadline) {
   Sql sql("DELETE FROM session WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT ?");
-  sql.bind(limit);
-  SLUICE_ASSIGN(const std::uint64_t deleted,
-                pool_.transaction(deadline, [&](MysqlConnection& db) { return db.execute(sql, deadline); }));
-  return static_cast<int>(deleted);
+  return store::delete_some(pool_, sql.bind(limit), deadline);
 }
 
 }  // namespace sluice

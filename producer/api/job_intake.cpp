@@ -38,7 +38,7 @@ Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, b
   submission.jobs.reserve(specs.size());
   for (JobSpec& spec : specs) {
     std::string key;
-    if (shares_answers() && shares_answer(spec)) key = answer_key(spec, answers_->config().revision);
+    if (answers_ != nullptr && shares_answer(spec)) key = answer_key(spec, answers_->config().revision);
     const bool stream = spec.request.parameters.stream;
     const bool allow_stale = spec.allow_stale;
     NewJob fresh = new_job(ids_.make<JobId>(shard), tenant, std::move(spec));
@@ -56,9 +56,9 @@ Submission JobIntake::make(const TenantId& tenant, std::vector<JobSpec> specs, b
 
 std::optional<http::Response> JobIntake::submit(Submission submission, Done done,
                                                 SubmitCoalescer::GivenUp given_up) {
-  if (shares_answers()) answers_->look(submission);
+  if (answers_ != nullptr) answers_->look(submission);
   const auto admitted = admission_.admit(submission.jobs);
-  if (!admitted && !(shares_answers() && answers_->look_for_stale(submission))) {
+  if (!admitted && !(answers_ != nullptr && answers_->look_for_stale(submission))) {
     const Admission::Refused& full = admitted.error();
     count_refused(full.code);
     return http::busy_response(full.status, full.code, full.message, full.retry_after_s);

@@ -57,7 +57,6 @@ class JobIntake {
 
  private:
   NotTaken not_taken(const Error& error, const Submission& submission) const;
-  bool shares_answers() const { return answers_ != nullptr && answers_->config().enabled; }
   void count_accepted(const Submission& submission) const;
 
   SubmitCoalescer& coalescer_;

@@ -68,21 +68,18 @@ tl::expected<RequestClaims::Looked, http::Response> RequestClaims::look(
     KnownBy known_by, Deadline deadline) const {
   Looked looked;
   if (!may_be_repeated(head)) return looked;
-  IdempotencyClaim claim;
-  claim.fingerprint = fingerprint_of(route, body);
   auto key = named(head);
   if (!key) return tl::unexpected(std::move(key.error()));
-  if (*key) {
-    claim.key_hash = std::move((*key)->key_hash);
-    claim.keep_s = (*key)->keep_s;
+  const bool has_key = key->has_value();
+  // No claim either: nobody would ever ask for it.
+  if (!has_key && known_by == KnownBy::kKeyAlone) return looked;
+  IdempotencyClaim claim = has_key ? std::move(**key) : IdempotencyClaim{"", "", config_.retry_window_s};
+  claim.fingerprint = fingerprint_of(route, body);
+  if (has_key) {
     auto existing = find(tenant, claim, deadline);
     if (!existing) return tl::unexpected(std::move(existing.error()));
     looked.existing = std::move(*existing);
-  } else if (known_by == KnownBy::kKeyAlone) {
-    // No claim either: nobody would ever ask for it.
-    return looked;
   } else {
-    claim.keep_s = config_.retry_window_s;
     const auto count = *head.headers.get(kRetryCount);
     if (!count.empty() && count != "0") {
       // If this can't be read the request is as good as a new one.

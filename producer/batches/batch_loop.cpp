@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "common/base/failpoint.h"
-#include "common/job/request.h"
 #include "common/store/file_writer.h"
 #include "producer/api/job_intake.h"
 

@@ -19,16 +19,25 @@ bool wants(const NewJob& fresh) {
   return !fresh.answer_key.empty() && !fresh.answer;
 }
 
+// What a submission may still be given.
+class Copies {
+ public:
+  // False: not that one any more. However large it is, the first one may be.
+  bool take(const Answer& answer) {
+    const bool first = bytes_ == 0;
+    bytes_ += result_bytes(answer.result);
+    return first || bytes_ <= kCopiedBytes;
+  }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
 }  // namespace
 
 void AnswerCache::look(Submission& submission) {
   if (submission.jobs.size() > kLookedUpMax) return;
-  std::size_t bytes = 0;
-  const auto too_much = [&bytes](const Answer& answer) {
-    const std::size_t before = bytes;
-    bytes += result_bytes(answer.result);
-    return before > 0 && bytes > kCopiedBytes;
-  };
+  Copies copies;
   const std::int64_t now = now_us();
   std::vector<NewJob*> left;
   std::vector<std::string> keys;
@@ -37,7 +46,7 @@ void AnswerCache::look(Submission& submission) {
     std::string key = answer_cache_key(fresh.job.tenant, fresh.answer_key);
     auto known = own_.find(key);
     if (known && known->until_us > now) {
-      if (too_much(*known)) return;
+      if (!copies.take(*known)) return;
       metrics_.lookups.with({"process"}).add();
       fresh.answer = std::move(*known);
     } else {
@@ -48,7 +57,7 @@ void AnswerCache::look(Submission& submission) {
   auto found = shared_.find(keys, Deadline::in(clock_, config_.redis_timeout));
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (!found[i] || found[i]->until_us <= now) continue;
-    if (too_much(*found[i])) return;
+    if (!copies.take(*found[i])) return;
     metrics_.lookups.with({"redis"}).add();
     own_.put(keys[i], *found[i]);
     left[i]->answer = std::move(*found[i]);
@@ -57,7 +66,7 @@ void AnswerCache::look(Submission& submission) {
 
 bool AnswerCache::look_for_stale(Submission& submission) {
   if (submission.jobs.size() > kLookedUpMax) return false;
-  std::size_t bytes = 0;
+  Copies copies;
   for (NewJob& fresh : submission.jobs) {
     if (fresh.answer) continue;
     if (fresh.answer_key.empty() || !fresh.stale_will_do) return false;
@@ -69,8 +78,7 @@ bool AnswerCache::look_for_stale(Submission& submission) {
       if (!found || !*found) return false;
       known = std::move(*found);
     }
-    bytes += result_bytes(known->result);
-    if (bytes > kCopiedBytes && bytes > result_bytes(known->result)) return false;
+    if (!copies.take(*known)) return false;
     metrics_.lookups.with({"stale"}).add();
     fresh.answer = std::move(*known);
   }
@@ -83,7 +91,7 @@ void AnswerCache::note(const Submission& submission) {
     metrics_.answers.with({cache_state(fresh)}).add();
     if (!fresh.answer || submission.jobs.size() > kLookedUpMax) continue;
     const std::string key = answer_cache_key(fresh.job.tenant, fresh.answer_key);
-    if (!own_.find(key)) own_.put(key, *fresh.answer);
+    if (!own_.has(key, fresh.answer->until_us)) own_.put(key, *fresh.answer);
   }
 }
 

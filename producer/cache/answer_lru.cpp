@@ -1,6 +1,9 @@
 #include "producer/cache/answer_lru.h"
 
+#include <iterator>
 #include <utility>
+
+#include "common/job/result_bytes.h"
 
 namespace sluice::producer {
 
@@ -9,9 +12,7 @@ namespace {
 constexpr std::size_t kEntryBytes = 400;  // List, index and the strings' own.
 
 std::size_t bytes_of(const std::string& key, const Answer& answer) {
-  const JobResult& result = answer.result;
-  return kEntryBytes + 2 * key.size() + answer.job.value.size() + result.text.size() +
-         result.reasoning_content.size() + result.logprobs_json.size();
+  return kEntryBytes + 2 * key.size() + answer.job.value.size() + result_bytes(answer.result);
 }
 
 }  // namespace
@@ -22,6 +23,12 @@ std::optional<Answer> AnswerLru::find(const std::string& key) {
   if (found == by_key_.end()) return std::nullopt;
   entries_.splice(entries_.begin(), entries_, found->second);
   return found->second->answer;
+}
+
+bool AnswerLru::has(const std::string& key, std::int64_t until_us) const {
+  MutexLock lock(mutex_);
+  const auto found = by_key_.find(key);
+  return found != by_key_.end() && found->second->answer.until_us >= until_us;
 }
 
 void AnswerLru::put(const std::string& key, Answer answer) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <optional>
 #include <string>
@@ -17,6 +18,8 @@ class AnswerLru {
   explicit AnswerLru(std::size_t bytes_max) : bytes_max_(bytes_max) {}  // 0 = holds nothing.
 
   std::optional<Answer> find(const std::string& key) EXCLUDES(mutex_);
+  // Whether it has one that lasts at least so long. Counts as no use of it.
+  bool has(const std::string& key, std::int64_t until_us) const EXCLUDES(mutex_);
   // In place of what the key had. One that is larger than a quarter of the room isn't taken.
   void put(const std::string& key, Answer answer) EXCLUDES(mutex_);
   std::size_t bytes() const EXCLUDES(mutex_);

@@ -173,28 +173,20 @@ tl::expected<FileInfo, UploadRefusal> FileUpload::finish() {
   };
   if (const Status whole = check_form(); !whole) return refused(whole.error());
   writer_->file() = file_;  // Purpose and expiry may have come after the contents.
+  if (claim_) {
+    make_fingerprint();
+    if (auto before = repeated()) return std::move(*before);
+    writer_->file().claim = claim_->claim;
+  }
   if (const Status flushed = writer_->flush(deadline()); !flushed) {
     (void)failed(flushed.error());
     return refused(flushed.error());
-  }
-  if (claim_) {
-    make_fingerprint();
-    auto made = find_made();
-    if (!made || *made) {
-      abandon();
-      if (!made) return tl::unexpected(std::move(made.error()));
-      return std::move(**made);
-    }
-    writer_->file().claim = claim_->claim;
   }
   SLUICE_FAILPOINT("files.before_finish");
   auto done = writer_->finish(deadline());
   if (!done && claim_ && done.error().code == ErrorCode::kConflict) {
     // Another upload with the key may have been faster.
-    auto made = find_made();
-    abandon();
-    if (!made) return tl::unexpected(std::move(made.error()));
-    if (*made) return std::move(**made);
+    if (auto before = repeated()) return std::move(*before);
   }
   if (!done) {
     (void)failed(done.error());
@@ -203,6 +195,14 @@ tl::expected<FileInfo, UploadRefusal> FileUpload::finish() {
   }
   SLUICE_FAILPOINT("files.after_finish");
   return std::move(*done);
+}
+
+std::optional<tl::expected<FileInfo, UploadRefusal>> FileUpload::repeated() {
+  auto made = find_made();
+  if (made && !*made) return std::nullopt;
+  abandon();
+  if (!made) return tl::unexpected(std::move(made.error()));
+  return std::move(**made);
 }
 
 void FileUpload::make_fingerprint() {

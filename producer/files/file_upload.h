@@ -64,6 +64,8 @@ class FileUpload final : public http::MultipartForm {
   Status check_form();  // What only the whole form shows.
   // The file that the same upload made before; nullopt: none did.
   tl::expected<std::optional<FileInfo>, UploadRefusal> find_made() const;
+  // Gives this upload up for it, or for why it can't be told; nullopt: nothing was made with the key.
+  std::optional<tl::expected<FileInfo, UploadRefusal>> repeated();
   void make_fingerprint();
   void count_lines(std::string_view bytes);
   Status check_lines();

@@ -293,7 +293,8 @@ void TokenFeed::end(Ended&& ended) {
 
 // Tells what is left of the text, then the end, and forgets the channel.
 void TokenFeed::finish(Channel& channel, const Result<Job>& job) {
-  if (job && job->result) {
+  // What an erased job has left isn't what it said.
+  if (job && job->result && !job->erased) {
     const auto place = channel.answer.complete(job->result->text, job->result->reasoning_content);
     if (place) cut(channel, *place);
     for (auto& [ticket, watcher] : channel.watchers) {

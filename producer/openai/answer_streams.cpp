@@ -26,18 +26,11 @@ JobError gone() {
 }  // namespace
 
 struct AnswerStreams::Stream {
-  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s, http::Responder r, Options o)
-      : events(std::move(e)),
-        client(std::move(s)),
-        responder(std::move(r)),
-        still_there(std::move(o.still_there)),
-        on_left(std::move(o.on_left)) {}
-  // The feed's thread uses it, once the watch has begun; whoever concludes the stream is the last to.
+  Stream(std::unique_ptr<AnswerEvents> e, http::ResponseStream s, std::function<void()> left)
+      : events(std::move(e)), client(std::move(s)), on_left(std::move(left)) {}
+  // The feed's thread uses it, once the watch has begun.
   const std::unique_ptr<AnswerEvents> events;
   const http::ResponseStream client;
-  const http::Responder responder;
-  const std::function<Status()> still_there;
-  bool concluded = false;  // The feed's thread's own.
 
   Mutex mutex;
   bool over GUARDED_BY(mutex) = false;
@@ -49,29 +42,25 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
                          const http::Responder& responder, Options options) {
   http::Response head = of_session(http::sse_head(), options.session);
   head.headers.set(kJobHeader, job.id.value);
-  head.headers.set(kCacheHeader, std::string(cache_state(job)));
+  head.headers.set(kCacheHeader, std::string(options.cache.empty() ? cache_state(job) : options.cache));
   auto client = http::open_sse(responder, std::move(head));
   if (!client) return;
-  auto stream =
-      std::make_shared<Stream>(std::move(events), std::move(*client), responder, std::move(options));
+  auto stream = std::make_shared<Stream>(std::move(events), std::move(*client), std::move(options.on_left));
   write(stream, stream->events->begin(job));
 
   FeedCallbacks callbacks;
   callbacks.on_text = [this, stream](const TextPiece& piece) { write(stream, stream->events->text(piece)); };
   callbacks.on_mismatch = [this, stream] {
-    conclude(stream, [stream] {
-      return stream->events->broken({"answer_changed",
-                                     "The job was started anew and says something else than before; "
-                                     "fetch its answer by its id.",
-                                     "server_error", ""});
-    });
+    finish(stream, stream->events->broken({"answer_changed",
+                                           "The job was started anew and says something else than before; "
+                                           "fetch its answer by its id.",
+                                           "server_error", ""}));
   };
   callbacks.on_final = [this, stream](const Result<Job>& ended) {
-    if (stream->concluded) return;
     if (!ended) {
       finish(stream, stream->events->broken(interrupted()));
-    } else if (says_nothing(*ended)) {
-      conclude(stream, [stream, job = *ended] { return stream->events->end(job); });
+    } else if (answer_is_gone(*ended)) {
+      finish(stream, stream->events->broken(gone()));
     } else {
       finish(stream, stream->events->end(*ended));
     }
@@ -94,20 +83,6 @@ void AnswerStreams::open(const Job& job, std::unique_ptr<AnswerEvents> events,
   stream->client.on_disconnect([this, weak = std::weak_ptr<Stream>(stream)] {
     if (const auto left = weak.lock()) leave(left);
   });
-}
-
-void AnswerStreams::conclude(const std::shared_ptr<Stream>& stream, std::function<std::string()> last) {
-  stream->concluded = true;
-  if (!stream->still_there) return finish(stream, last());
-  const bool goes_on = stream->responder.run_on_stage([this, stream, last = std::move(last)] {
-    const Status there = stream->still_there();
-    if (there) return finish(stream, last());
-    const bool deleted = there.error().code == ErrorCode::kNotFound;
-    finish(stream, stream->events->broken(deleted ? gone() : interrupted()));
-  });
-  if (goes_on) return;
-  forget(stream);
-  stream->client.abort();
 }
 
 void AnswerStreams::leave(const std::shared_ptr<Stream>& stream) {

@@ -6,8 +6,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
-#include "common/base/result.h"
 #include "common/http/responder.h"
 #include "common/job/job.h"
 #include "producer/live/token_feed.h"
@@ -25,9 +25,7 @@ class AnswerStreams {
     // Runs once if the client leaves, or ends its side of the connection, before the end; not if it is cut
     // off since it reads too slowly. Must not block. May be empty.
     std::function<void()> on_left;
-    // Before the end of an answer without a word, or of one that says something else than before, is told:
-    // whether there is one (kNotFound: it was deleted). Runs on a handler thread; may block. Empty: there is.
-    std::function<Status()> still_there;
+    std::string_view cache;  // For the header X-Cache, during open(); empty: what the job's row says.
   };
 
   // Answers with the header and all that `job` says in its generation, until it ends; it may have. A client
@@ -38,9 +36,6 @@ class AnswerStreams {
  private:
   struct Stream;
   void write(const std::shared_ptr<Stream>& stream, std::string text);
-  // Ends the answer with what `last` makes, if it is still there. On the feed's thread, which makes nothing
-  // more of this stream's events after that.
-  void conclude(const std::shared_ptr<Stream>& stream, std::function<std::string()> last);
   // Ends the answer, whenever the client has room for `text`.
   void finish(const std::shared_ptr<Stream>& stream, std::string text);
   void forget(const std::shared_ptr<Stream>& stream);

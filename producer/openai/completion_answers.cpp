@@ -40,11 +40,12 @@ JobError error_of(const Job& job) {
   return job.error.value_or(JobError{"internal_error", "The job failed.", "server_error", ""});
 }
 
-http::Response final_answer(Surface surface, const Job& job, const JobRequest* request) {
+http::Response final_answer(Surface surface, const Job& job, const JobRequest* request,
+                            std::string_view cache) {
   const int status = openai::final_status(job);
   if (status == 200) {
     http::Response answer = http::json_response(200, openai::completion_json(surface, job, request));
-    answer.headers.set(kCacheHeader, std::string(cache_state(job)));
+    answer.headers.set(kCacheHeader, std::string(cache.empty() ? cache_state(job) : cache));
     return about(job.id, std::move(answer));
   }
   const JobError error = error_of(job);
@@ -80,8 +81,8 @@ http::Response no_such_completion(Surface surface) {
                               response ? "There is no such response." : "There is no such completion.", "id");
 }
 
-bool says_nothing(const Job& job) {
-  return job.result && job.result->text.empty() && job.result->reasoning_content.empty();
+bool answer_is_gone(const Job& job) {
+  return job.erased && job.result;
 }
 
 http::Response completion_failure(Surface surface, const Error& error) {

@@ -168,27 +168,20 @@ http::Response CompletionApi::at_once(const Asked& asked, const Job& job) {
   return answer;
 }
 
-void CompletionApi::open_stream(const Asked& asked, const Job& job, const http::Responder& responder) {
+void CompletionApi::open_stream(const Asked& asked, const Job& job, const http::Responder& responder,
+                                std::string_view cache) {
   auto events = asked.surface == Surface::kResponse ? make_response_events(asked.request)
                                                     : make_chunk_events(asked.surface, asked.include_usage);
   AnswerStreams::Options options;
   options.session = asked.session;
   options.on_left = when_left(asked, job.id);
-  options.still_there = still_there(asked.surface, asked.tenant, job.id);
+  options.cache = cache;
   parts_.streams.open(job, std::move(events), responder, std::move(options));
 }
 
 std::function<void()> CompletionApi::when_left(const Asked& asked, const JobId& id) {
   if (!asked.cancel_on_disconnect) return {};
   return [this, tenant = asked.tenant, id] { parts_.left_jobs.add(tenant, id); };
-}
-
-std::function<Status()> CompletionApi::still_there(Surface surface, const TenantId& tenant, const JobId& id) {
-  if (surface != Surface::kResponse) return {};  // Nothing else can be deleted.
-  return [this, tenant, id]() -> Status {
-    const auto asked = parts_.store.get_request(tenant, id, call_deadline());
-    return asked ? Status() : fail(asked.error());
-  };
 }
 
 CompletionWaits::WaitPtr CompletionApi::add_wait(const Asked& asked, const JobId& id,
@@ -200,7 +193,6 @@ CompletionWaits::WaitPtr CompletionApi::add_wait(const Asked& asked, const JobId
   waited.request = asked.request;
   waited.session = asked.session;
   waited.on_left = std::move(on_left);
-  waited.still_there = still_there(asked.surface, asked.tenant, id);
   return parts_.waits.add(std::move(waited), id, responder);
 }
 
@@ -211,16 +203,14 @@ void CompletionApi::attach(const Asked& asked, const JobId& id, const http::Resp
     responder.send(too_many_wait());
     return;
   }
-  auto job = parts_.reader.get(asked.tenant, id, call_deadline());
+  const auto job = parts_.reader.get(asked.tenant, id, call_deadline());
   if (job && !is_final(job->state) && wait) return;
   if (wait) parts_.waits.give_up(wait);
-  // It may have been deleted since the request's key was looked up.
-  const auto there = still_there(asked.surface, asked.tenant, id);
-  if (there && job && is_final(job->state) && (!job->result || says_nothing(*job))) {
-    if (const Status known = there(); !known) job = fail(known.error());
-  }
   if (!job) {
     responder.send(completion_failure(asked.surface, job.error()));
+  } else if (job->erased) {
+    // Since the request's key was looked up.
+    responder.send(no_such_completion(asked.surface));
   } else if (asked.stream) {
     open_stream(asked, *job, responder);
   } else if (is_final(job->state) && !asked.background) {
@@ -262,7 +252,7 @@ void CompletionApi::submit(Asked asked, JobSpec spec, std::optional<IdempotencyC
         if (outcome) {
           const NewJob& fresh = outcome->jobs.front();
           if (asked.stream) {
-            open_stream(asked, fresh.job, responder);
+            open_stream(asked, fresh.job, responder, cache_state(fresh));
           } else if (!wait) {
             responder.send(at_once(asked, fresh.job));
           } else if (fresh.answer) {
@@ -332,18 +322,14 @@ void CompletionApi::retrieve(Surface surface, const http::Request& request,
     return;
   }
   parts_.streams.open(*job, make_response_events(std::make_shared<const JobRequest>(*asked), *starting_after),
-                      responder, {"", {}, still_there(surface, job->tenant, job->id)});
+                      responder, {});
 }
 
 void CompletionApi::cancel_response(const http::Request& request, const http::Responder& responder) {
-  const auto id = id_of(Surface::kResponse, request);
-  const TenantId& tenant = tenant_of(request);
-  // Another surface's job isn't cancelled here, since it isn't there.
-  auto job = id ? parts_.reader.get(tenant, *id, call_deadline())
-                : Result<Job>(fail(ErrorCode::kNotFound, "not an id"));
-  if (job && job->surface == Surface::kResponse && !is_final(job->state)) {
-    job = parts_.store.cancel(tenant, *id, call_deadline());
-    if (job) parts_.waiters.notify(*id);
+  auto job = named_response(request);
+  if (job && !is_final(job->state)) {
+    job = parts_.store.cancel(job->tenant, job->id, call_deadline());
+    if (job) parts_.waiters.notify(job->id);
   }
   responder.send(render(Surface::kResponse, job));
 }

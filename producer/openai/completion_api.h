@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/rng.h"
@@ -76,11 +77,11 @@ class CompletionApi {
                                     std::function<void()> on_left);
   // What is to be done when the client leaves a job that is there; may be empty.
   std::function<void()> when_left(const Asked& asked, const JobId& id);
-  // For a response: whether it is still there, or was deleted. Blocks. Empty for what can't be deleted.
-  std::function<Status()> still_there(Surface surface, const TenantId& tenant, const JobId& id);
   // Answers with a job that is there already.
   void attach(const Asked& asked, const JobId& id, const http::Responder& responder);
-  void open_stream(const Asked& asked, const Job& job, const http::Responder& responder);
+  // `cache` as for AnswerStreams.
+  void open_stream(const Asked& asked, const Job& job, const http::Responder& responder,
+                   std::string_view cache = {});
   static http::Response at_once(const Asked& asked, const Job& job);
   void retrieve(Surface surface, const http::Request& request, const http::Responder& responder);
   void cancel_response(const http::Request& request, const http::Responder& responder);

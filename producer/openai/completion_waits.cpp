@@ -5,7 +5,6 @@
 
 #include "common/base/mutex.h"
 #include "common/http/body_json.h"
-#include "producer/cache/answer_cache.h"
 #include "producer/openai/completion_answers.h"
 
 namespace sluice::producer {
@@ -89,7 +88,7 @@ void CompletionWaits::wait_for_early(const WaitPtr& wait, std::chrono::milliseco
 
 void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
   if (job && is_final(job->state)) {
-    finish(wait, *job, cache_state(*job));
+    finish(wait, *job);
     return;
   }
   {
@@ -125,7 +124,7 @@ void CompletionWaits::on_early(const WaitPtr& wait, const Result<Job>& job) {
 
 void CompletionWaits::on_ended(const WaitPtr& wait, const Result<Job>& job) {
   if (job && is_final(job->state)) {
-    finish(wait, *job, cache_state(*job));
+    finish(wait, *job);
     return;
   }
   std::optional<http::ResponseStream> stream;
@@ -150,26 +149,16 @@ void CompletionWaits::finish(const WaitPtr& wait, const Job& job, std::string_vi
     wait->over = true;
     stream = std::move(wait->stream);
   }
-  if (!wait->asked.still_there || !says_nothing(job)) {
-    tell(*wait, std::move(stream), final_answer(wait->asked.surface, job, wait->asked.request.get()), cache);
-    return;
-  }
-  const bool goes_on = wait->responder.run_on_stage([wait, stream, job, state = std::string(cache)] {
-    const Status there = wait->asked.still_there();
-    const Surface surface = wait->asked.surface;
-    tell(*wait, stream,
-         there ? final_answer(surface, job, wait->asked.request.get())
-               : completion_failure(surface, there.error()),
-         state);
-  });
-  if (!goes_on && stream) stream->abort();
+  const Surface surface = wait->asked.surface;
+  tell(*wait, std::move(stream),
+       answer_is_gone(job) ? no_such_completion(surface)
+                           : final_answer(surface, job, wait->asked.request.get(), cache));
 }
 
 void CompletionWaits::tell(const Wait& wait, std::optional<http::ResponseStream> stream,
-                           http::Response answer, std::string_view cache) {
+                           http::Response answer) {
   answer = of_session(std::move(answer), wait.asked.session);
   if (!stream) {
-    if (answer.status == 200) answer.headers.set(kCacheHeader, std::string(cache));
     wait.responder.send(std::move(answer));
   } else if (answer.status == 200) {
     http::end_with(*stream, std::move(answer.body));

@@ -47,9 +47,6 @@ class CompletionWaits {
     // Runs if the client leaves, or ends its side of the connection, before it is answered. On a thread of
     // the server: must not block. May be empty.
     std::function<void()> on_left;
-    // Before an answer without a word is given: whether there is one (kNotFound: it was deleted). Runs on a
-    // handler thread; may block. Empty: there is.
-    std::function<Status()> still_there;
   };
 
   // Answers through `responder` once the job ends; it may not be there yet. Null: too many wait, and nothing
@@ -65,10 +62,10 @@ class CompletionWaits {
   void on_ended(const WaitPtr& wait, const Result<Job>& job);
   void on_early(const WaitPtr& wait, const Result<Job>& job);
   void wait_for_early(const WaitPtr& wait, std::chrono::milliseconds time);
-  void finish(const WaitPtr& wait, const Job& job, std::string_view cache);
+  // `cache` as for final_answer().
+  void finish(const WaitPtr& wait, const Job& job, std::string_view cache = {});
   // The answer, or the end of the one that was begun.
-  static void tell(const Wait& wait, std::optional<http::ResponseStream> stream, http::Response answer,
-                   std::string_view cache);
+  static void tell(const Wait& wait, std::optional<http::ResponseStream> stream, http::Response answer);
 
   Waiters& waiters_;
   const CompletionWaitConfig config_;

@@ -51,8 +51,7 @@ std::vector<std::optional<Job>> RedisHotJobs::find(std::span<const JobId> ids, D
 }
 
 Status RedisHotJobs::forget(const LetterRef& erased, Deadline deadline) {
-  SLUICE_TRY(HotJobs::forget(erased, deadline));
-  RedisCommand command{"DEL"};
+  RedisCommand command{"DEL", hot_job_key(erased.job_id)};
   for (std::int64_t generation = 1; generation <= erased.generation; ++generation) {
     command.push_back(live_text_key(erased.job_id, generation));
   }
@@ -72,10 +71,7 @@ Status RedisHotJobs::outdate(std::span<const LetterRef> jobs, Deadline deadline)
   }
   commands.push_back(std::move(forget));
   SLUICE_ASSIGN(const std::vector<RedisReply> replies, redis_.pipeline(commands, deadline));
-  for (const RedisReply& reply : replies) {
-    if (reply.is_error()) return fail(ErrorCode::kUnavailable, reply.text);
-  }
-  return {};
+  return first_error(replies);
 }
 
 }  // namespace sluice::producer

@@ -32,11 +32,8 @@ class HotJobs {
   virtual std::vector<std::optional<Job>> find(std::span<const JobId> ids, Deadline deadline) = 0;
   // From here on copies of these jobs' earlier generations are no answers. Any error: perhaps not; repeat it.
   virtual Status outdate(std::span<const LetterRef> jobs, Deadline deadline) = 0;
-  // The same for a job that was erased, whose live text goes as well.
-  virtual Status forget(const LetterRef& erased, Deadline deadline) {
-    const LetterRef next{erased.job_id, erased.generation + 1};
-    return outdate(std::span(&next, 1), deadline);
-  }
+  // What is kept of a response that was erased: its live text, and a copy by an earlier version's worker.
+  virtual Status forget(const LetterRef&, Deadline) { return {}; }
 };
 
 std::string hot_job_key(const JobId& id);

@@ -316,7 +316,7 @@ Result<std::string> FakeJobStore::get_request(const TenantId& tenant, const JobI
   MutexLock lock(mutex_);
   if (const auto fault = enter("get_request")) return fail(fault->code, "fault asked for");
   const auto row = rows_.find(id.value);
-  if (row == rows_.end() || row->second.erased || (!tenant.empty() && row->second.job.tenant != tenant)) {
+  if (row == rows_.end() || row->second.job.erased || (!tenant.empty() && row->second.job.tenant != tenant)) {
     return fail(ErrorCode::kNotFound, "no job with id " + id.value);
   }
   return row->second.request_json;
@@ -379,7 +379,7 @@ Result<Job> FakeJobStore::erase(const TenantId& tenant, const JobId& id, Deadlin
   MutexLock lock(mutex_);
   if (const auto fault = enter("erase")) return fail(fault->code, "fault asked for");
   const auto found = rows_.find(id.value);
-  if (found == rows_.end() || found->second.erased || found->second.job.tenant != tenant) {
+  if (found == rows_.end() || found->second.job.erased || found->second.job.tenant != tenant) {
     return fail(ErrorCode::kNotFound, "no job with id " + id.value);
   }
   Row& row = found->second;
@@ -393,7 +393,7 @@ Result<Job> FakeJobStore::erase(const TenantId& tenant, const JobId& id, Deadlin
     if (answer.known == id) answer = AnswerRow{answer.leader, {}, answer.keep_s, -1};
     at = answer.leader.empty() && answer.known.empty() ? answers_.erase(at) : std::next(at);
   }
-  row.erased = true;
+  row.job.erased = true;
   row.request_json.clear();
   if (row.job.result) {
     row.job.result->text.clear();

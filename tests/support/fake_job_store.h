@@ -149,7 +149,6 @@ class FakeJobStore final : public JobStore,
     bool follows = false;
     std::int64_t lifetime_s = 0;
     std::vector<AttemptRecord> failed_starts;
-    bool erased = false;
   };
   struct ClaimedKey {
     std::string tenant;

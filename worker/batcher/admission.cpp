@@ -44,8 +44,7 @@ std::size_t Admission::ready_to_join(const Running& running, const std::deque<Wo
 }
 
 Running Admission::take(Running running, std::deque<Work>& waiting, std::vector<Work>& group) const {
-  const std::size_t count = ready_to_join(running, waiting);
-  for (std::size_t i = 0; i < count; ++i) {
+  while (!waiting.empty() && fits(running, waiting.front())) {
     add(running, waiting.front());
     group.push_back(std::move(waiting.front()));
     waiting.pop_front();
@@ -57,7 +56,7 @@ bool Admission::holds_up(const Running& running) const {
   if (waiting_.empty() || running.jobs == 0) return false;
   const Work& first = waiting_.front();
   if (running.jobs - running.express >= limits_.jobs_max) return false;
-  return first.request.key == refused_ || first.alone || !fits(running, first);
+  return first.request.key == refused_ || !fits(running, first);
 }
 
 std::vector<Work> Admission::next(const Running& running, SteadyTime now) {

@@ -128,6 +128,9 @@ TYPED_TEST(JobStoreContract, AnErasedJobKeepsOnlyItsAccount) {
   ASSERT_TRUE(erased.has_value()) << erased.error().message;
   const Job job = this->read(id);
   EXPECT_EQ(erased->result, job.result);
+  EXPECT_TRUE(erased->erased);
+  EXPECT_TRUE(job.erased);
+  EXPECT_FALSE(this->read(other).erased);
   EXPECT_EQ(job.state, JobState::kSucceeded);
   ASSERT_TRUE(job.result.has_value());
   EXPECT_EQ(job.result->text, "");
@@ -137,7 +140,9 @@ TYPED_TEST(JobStoreContract, AnErasedJobKeepsOnlyItsAccount) {
   EXPECT_EQ(job.result->completion_tokens, 3);
   EXPECT_EQ(job.result->reasoning_tokens, 2);
   EXPECT_EQ(this->jobs().get_request(kTenant, id, this->soon()).error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(this->jobs().get_final(std::span(&id, 1), this->soon())->front().result, job.result);
+  const auto ended = this->jobs().get_final(std::span(&id, 1), this->soon());
+  EXPECT_EQ(ended->front().result, job.result);
+  EXPECT_TRUE(ended->front().erased);
   EXPECT_EQ(this->jobs().erase(kTenant, id, this->soon()).error().code, ErrorCode::kNotFound) << "twice";
   EXPECT_TRUE(this->jobs().get_request(kTenant, other, this->soon()).has_value());
   EXPECT_THAT(this->event_types(id), ElementsAre("response.completed"));
@@ -149,6 +154,7 @@ TYPED_TEST(JobStoreContract, AJobThatIsErasedWhileItRunsIsCancelled) {
   const auto erased = this->jobs().erase(kTenant, id, this->soon());
   ASSERT_TRUE(erased.has_value()) << erased.error().message;
   EXPECT_EQ(erased->state, JobState::kCancelled);
+  EXPECT_TRUE(erased->erased);
   EXPECT_EQ(this->succeed(claimed[0].ref).outcome, EndingOutcome::kLost);
   EXPECT_FALSE(this->read(id).result.has_value());
   EXPECT_THAT(this->event_types(id), ElementsAre("job.cancelled"));

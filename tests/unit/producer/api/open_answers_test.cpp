@@ -55,7 +55,8 @@ class NoGlances final : public LiveStore {
 // A client that reads when the test does.
 struct SlowClient final : http::Responder::Sink {
   void answer(http::Response response) override { answers.push_back(std::move(response)); }
-  void stream(http::Response, std::shared_ptr<http::StreamQueue> pieces) override {
+  void stream(http::Response begun, std::shared_ptr<http::StreamQueue> pieces) override {
+    head = std::move(begun);
     queue = std::move(pieces);
     queue->attach([] {}, nullptr, 0);
     if (at_head) at_head();
@@ -67,6 +68,7 @@ struct SlowClient final : http::Responder::Sink {
     return taken;
   }
   std::vector<http::Response> answers;
+  http::Response head;  // Of the last stream.
   std::shared_ptr<http::StreamQueue> queue;
   std::function<void()> at_head;
 };
@@ -126,14 +128,8 @@ class OpenAnswersTest : public ::testing::Test {
     EXPECT_TRUE(store_.erase(kTenant, job.id, soon()).has_value());
     waiters_.notify(job.id);
   }
-  CompletionWaits::Asked response(const Job& job) {
-    return {Surface::kResponse, kTenant, std::make_shared<JobRequest>(), "", {}, still_there(job)};
-  }
-  std::function<Status()> still_there(const Job& job) {
-    return [this, id = job.id]() -> Status {
-      const auto asked = store_.get_request(kTenant, id, soon());
-      return asked ? Status() : fail(asked.error());
-    };
+  CompletionWaits::Asked response() {
+    return {Surface::kResponse, kTenant, std::make_shared<JobRequest>(), "", {}};
   }
   // All that a stream tells from now on.
   std::string told() {
@@ -299,7 +295,7 @@ TEST_F(OpenAnswersTest, WhoWasAnsweredLeavesNothing) {
 TEST_F(OpenAnswersTest, AResponseThatWasDeletedBeforeItWasReadIsNotFound) {
   const auto open = waits(seconds(10));
   const Job job = accept();
-  ASSERT_TRUE(open->add(response(job), job.id, http::Responder(client_)));
+  ASSERT_TRUE(open->add(response(), job.id, http::Responder(client_)));
   succeed(job, "secret");
   erase(job);
   waiters_.run_once();
@@ -307,26 +303,59 @@ TEST_F(OpenAnswersTest, AResponseThatWasDeletedBeforeItWasReadIsNotFound) {
   EXPECT_EQ(client_->answers[0].status, 404);
   EXPECT_NE(client_->answers[0].body.find("response_not_found"), std::string::npos);
 
-  // One that has nothing to say is another thing, and so is one that can't be told from that.
+  // One that has nothing to say is another thing.
   const Job silent = accept();
-  ASSERT_TRUE(open->add(response(silent), silent.id, http::Responder(client_)));
+  ASSERT_TRUE(open->add(response(), silent.id, http::Responder(client_)));
   succeed(silent, "");
   waiters_.run_once();
-  const Job unknown = accept();
-  ASSERT_TRUE(open->add(response(unknown), unknown.id, http::Responder(client_)));
-  succeed(unknown, "");
-  store_.fail_next("get_request", ErrorCode::kUnavailable);
-  waiters_.run_once();
-  ASSERT_EQ(client_->answers.size(), 3U);
+  ASSERT_EQ(client_->answers.size(), 2U);
   EXPECT_EQ(client_->answers[1].status, 200);
-  EXPECT_EQ(client_->answers[2].status, 503);
   waiters_.stop();
+}
+
+TEST_F(OpenAnswersTest, ADeletionThatCancelsItsJobIsToldAsThat) {
+  const auto open = waits(seconds(10));
+  const Job waited = accept();
+  ASSERT_TRUE(open->add(response(), waited.id, http::Responder(client_)));
+  erase(waited);
+  waiters_.run_once();
+  ASSERT_EQ(client_->answers.size(), 1U);
+  EXPECT_EQ(client_->answers[0].status, 499);
+
+  const Job streamed = accept();
+  answers_.open(streamed, std::make_unique<PlainEvents>(), http::Responder(client_), {});
+  feed_.read_once();
+  erase(streamed);
+  EXPECT_EQ(told(), "begin,end");
+  waiters_.stop();
+  feed_.stop();
+}
+
+// What a stale answer was is known only as it is accepted, not from its row.
+TEST_F(OpenAnswersTest, WhatIsSaidOfAnAnswersOriginIsSaidOnce) {
+  const auto open = waits(seconds(10));
+  const Job job = accept();
+  const auto wait = open->add({Surface::kChat, kTenant}, job.id, http::Responder(client_));
+  ASSERT_TRUE(wait);
+  succeed(job, "x");
+  open->answer(wait, *store_.get(kTenant, job.id, soon()), "stale");
+  ASSERT_EQ(client_->answers.size(), 1U);
+  EXPECT_EQ(client_->answers[0].headers.get("X-Cache"), "stale");
+
+  for (const std::string_view said : {"stale", ""}) {
+    AnswerStreams::Options options;
+    options.cache = said;
+    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), std::move(options));
+    EXPECT_EQ(client_->head.headers.get("X-Cache"), said.empty() ? "miss" : said);
+  }
+  waiters_.stop();
+  feed_.stop();
 }
 
 TEST_F(OpenAnswersTest, ADeletedResponseBehindAnEarlyHeaderIsBrokenOff) {
   const auto open = waits(seconds(10));
   const Job job = accept();
-  ASSERT_TRUE(open->add(response(job), job.id, http::Responder(client_)));
+  ASSERT_TRUE(open->add(response(), job.id, http::Responder(client_)));
   clock_.advance(seconds(10));
   waiters_.run_once();
   ASSERT_TRUE(client_->queue);
@@ -340,7 +369,7 @@ TEST_F(OpenAnswersTest, ADeletedResponseBehindAnEarlyHeaderIsBrokenOff) {
 TEST_F(OpenAnswersTest, AStreamOfADeletedResponseEndsWithThat) {
   for (const bool deleted : {true, false}) {
     const Job job = accept();
-    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {"", {}, still_there(job)});
+    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {});
     feed_.read_once();
     succeed(job, deleted ? "secret" : "");
     if (deleted) erase(job);
@@ -351,11 +380,11 @@ TEST_F(OpenAnswersTest, AStreamOfADeletedResponseEndsWithThat) {
   feed_.stop();
 }
 
-// To it the emptied result is another than what was told.
+// What is left of it is less than was told, but no other answer.
 TEST_F(OpenAnswersTest, AStreamThatToldPartOfADeletedResponseEndsWithThat) {
   for (const bool deleted : {true, false}) {
     const Job job = accept();
-    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {"", {}, still_there(job)});
+    answers_.open(job, std::make_unique<PlainEvents>(), http::Responder(client_), {});
     streams_.said = "sec";
     clock_.advance(seconds(1));
     feed_.read_once();

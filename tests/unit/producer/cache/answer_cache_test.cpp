@@ -142,6 +142,22 @@ TEST_F(AnswerCacheTest, WhatTheDatabaseKnewIsKept) {
   EXPECT_EQ(shared_.asked, 0);
 }
 
+TEST_F(AnswerCacheTest, AFreshAnswerTakesThePlaceOfAStaleOne) {
+  share("a", "old");
+  Submission asked = one("a");
+  cache_.look(asked);
+  clock_.advance(seconds(61));
+  shared_.answers.clear();
+  Submission written = one("a");
+  written.jobs[0].answer = Answer{JobId{"job_x"}, unix_micros(clock_.wall_now()) + 1'000'000, {}};
+  written.jobs[0].answer->result.text = "new";
+  cache_.note(written);
+  asked = one("a");
+  cache_.look(asked);
+  ASSERT_TRUE(asked.jobs[0].answer.has_value());
+  EXPECT_EQ(asked.jobs[0].answer->result.text, "new");
+}
+
 TEST(CacheState, SaysWhereAResultComesFrom) {
   Job job;
   job.created_us = job.finished_us = 5;

@@ -35,6 +35,17 @@ TEST(AnswerLru, OneKeyHasOneAnswer) {
   EXPECT_EQ(lru.bytes(), bytes);
 }
 
+TEST(AnswerLru, ToAskWhetherItHasOneIsNoUseOfIt) {
+  AnswerLru lru(100'000);
+  const std::string large(20'000, 'x');
+  for (const char* key : {"a", "b", "c", "d"}) lru.put(key, answer(key + large));
+  EXPECT_TRUE(lru.has("a", 7));
+  EXPECT_FALSE(lru.has("a", 8));  // Not one that lasts so long.
+  EXPECT_FALSE(lru.has("e", 0));
+  lru.put("e", answer(large));
+  EXPECT_FALSE(lru.has("a", 0));
+}
+
 TEST(AnswerLru, WhatIsTooLargeIsNotTakenAndPushesNothingOut) {
   AnswerLru lru(10'000);
   lru.put("a", answer("small"));

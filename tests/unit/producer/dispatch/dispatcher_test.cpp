@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/store/task_message.h"
+#include "tests/support/due_tasks.h"
 #include "tests/support/fake_job_store.h"
 #include "tests/unit/producer/support/fake_broker.h"
 
@@ -26,7 +27,6 @@ class DispatcherTest : public ::testing::Test {
   static constexpr std::int64_t kTokens = 100;
 
   DispatcherTest() {
-    for (int shard = 0; shard < kShards; ++shard) shards_.push_back(shard);
     dispatcher_.run_once();  // Declares and measures, finds no backlog.
     broker_.attempts.clear();
   }
@@ -107,7 +107,7 @@ class DispatcherTest : public ::testing::Test {
   IdMaker ids_{clock_, rng_};
   testing::FakeJobStore store_{clock_, ids_};
   FakeBroker broker_;
-  std::vector<int> shards_;
+  std::vector<int> shards_ = testing::all_shards();
   Dispatcher dispatcher_{store_,
                          broker_,
                          {"m"},
