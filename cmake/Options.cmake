@@ -12,6 +12,8 @@ endif()
 if(SLUICE_SANITIZE)
   add_compile_options(-fsanitize=${SLUICE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${SLUICE_SANITIZE})
+  # hiredis asks for it, and who includes a precompiled header must be compiled as that was.
+  add_compile_definitions(_FILE_OFFSET_BITS=64)
   if(SLUICE_SANITIZE MATCHES undefined)
     # The check of virtual pointers opens a pipe, and takes having no descriptor left for a bad pointer (a test looks at just
     # that); and it takes objects of libraries that hide their types, as cpprest does, for others.

@@ -3,7 +3,10 @@
 set(SLUICE_PRECOMPILED <algorithm> <array> <chrono> <cstdint> <deque> <functional> <map> <memory> <mutex> <optional> <set>
   <span> <sstream> <string> <string_view> <thread> <unordered_map> <utility> <vector> <nlohmann/json.hpp> <tl/expected.hpp>)
 
-file(WRITE ${CMAKE_BINARY_DIR}/precompiled.cpp "")
+# Files of these have compiler options of their own.
+set(SLUICE_NOT_PRECOMPILED sluice_kernels sluice_ops)
+
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cpp CONTENT "")
 add_library(sluice_precompiled STATIC ${CMAKE_BINARY_DIR}/precompiled.cpp)
 target_link_libraries(sluice_precompiled PRIVATE sluice_options nlohmann_json::nlohmann_json)
 target_precompile_headers(sluice_precompiled PRIVATE ${SLUICE_PRECOMPILED})
@@ -14,12 +17,12 @@ target_link_libraries(sluice_precompiled_tests PRIVATE sluice_options nlohmann_j
 target_compile_options(sluice_precompiled_tests PRIVATE ${SLUICE_TEST_OPTIONS})
 target_precompile_headers(sluice_precompiled_tests PRIVATE ${SLUICE_PRECOMPILED} <gmock/gmock.h> <gtest/gtest.h>)
 
-# Every target below a folder but those that are compiled for one processor.
+# Every target below a folder.
 function(sluice_precompile folder)
   get_property(targets DIRECTORY ${folder} PROPERTY BUILDSYSTEM_TARGETS)
   foreach(target ${targets})
     get_target_property(type ${target} TYPE)
-    if(type STREQUAL "STATIC_LIBRARY" AND NOT target STREQUAL "sluice_kernels")
+    if(type STREQUAL "STATIC_LIBRARY" AND NOT target IN_LIST SLUICE_NOT_PRECOMPILED)
       target_precompile_headers(${target} REUSE_FROM sluice_precompiled)
     elseif(type STREQUAL "EXECUTABLE")
       get_target_property(libraries ${target} LINK_LIBRARIES)
