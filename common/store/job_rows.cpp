@@ -126,6 +126,9 @@ Status write_dead_letters(MysqlConnection& db, const DbNow& now, const std::vect
   return letters.flush();
 }
 
+// `now` was read before the jobs were locked: one may have been started by then, or the clock set back.
+#define SLUICE_FINISHED_NOW "finished_at = GREATEST(CAST(? AS DATETIME(6)), COALESCE(started_at, created_at))"
+
 Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Change>& changes,
                     Deadline deadline) {
   std::vector<std::string> succeeded;
@@ -148,13 +151,13 @@ Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Cha
       sql.bind(job.id.value);
     } else {
       const JobError& error = *change.error;
-      sql =
-          Sql("UPDATE job SET state = ?, finished_at = ?, worker_id = NULL, lease_due = NULL, publish_due = "
-              "NULL, "
-              "expire_due = NULL, leader_id = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, "
-              "error_type = ?, "
-              "error_param = ?, "
-              "error_message = ? WHERE id = ?");
+      sql = Sql("UPDATE job SET state = ?, " SLUICE_FINISHED_NOW
+                ", worker_id = NULL, lease_due = NULL, publish_due = "
+                "NULL, "
+                "expire_due = NULL, leader_id = NULL, lapsed_starts = lapsed_starts + ?, error_code = ?, "
+                "error_type = ?, "
+                "error_param = ?, "
+                "error_message = ? WHERE id = ?");
       sql.bind(job_state_name(change.to)).bind(now.text).bind(change.lapsed ? 1 : 0);
       sql.bind(cut(error.code, 64)).bind(cut(error.type, 64)).bind(null_if_empty(cut(error.param, 200)));
       sql.bind(cut(error.message, 2000)).bind(job.id.value);
@@ -164,9 +167,9 @@ Status write_states(MysqlConnection& db, const DbNow& now, const std::vector<Cha
     SLUICE_CHECK(*updated == 1);
   }
   if (succeeded.empty()) return {};
-  Sql sql(
-      "UPDATE job SET state = 'succeeded', finished_at = ?, worker_id = NULL, lease_due = NULL, "
-      "publish_due = NULL, expire_due = NULL WHERE id IN ");
+  Sql sql("UPDATE job SET state = 'succeeded', " SLUICE_FINISHED_NOW
+          ", worker_id = NULL, lease_due = NULL, "
+          "publish_due = NULL, expire_due = NULL WHERE id IN ");
   sql.bind(now.text).list(succeeded);
   auto updated = db.execute(sql, deadline);
   if (!updated) return fail(updated.error());
@@ -343,7 +346,7 @@ Status write_changes(MysqlConnection& db, const DbNow& now, std::vector<Change>&
     job.state = change.to;
     if (!is_final(change.to)) continue;
     if (change.to != JobState::kSucceeded) job.leader_id = JobId();
-    job.finished_us = now.us;
+    job.finished_us = std::max({now.us, job.started_us, job.created_us});
     job.result = change.result;
     job.error = change.error;
   }

@@ -113,6 +113,21 @@ TEST_F(MysqlStore, ADeadJobLeavesADeadLetterAndItsAttempts) {
   EXPECT_EQ(count("SELECT COUNT(*) FROM job_attempt WHERE worker_id = 'w'"), 10);
 }
 
+TEST_F(MysqlStore, AnEndIsNotBeforeItsStartWhateverTheClockSays) {
+  const auto refs = submit_batch(ids_->make<BatchId>(0), 3);
+  const auto claimed = *store_->claim(refs, "w", soon());
+  ASSERT_THAT(claimed, SizeIs(3));
+  // As if it had been set back since, or the job had been started while its end waited for it.
+  database_->execute("UPDATE job SET started_at = UTC_TIMESTAMP(6) + INTERVAL 60 SECOND");
+  const std::vector<Ending> endings = {{claimed[0].ref, "w", Succeeded{{"x", "", "stop", 1, 1}}},
+                                       {claimed[1].ref, "w", Failed{{"c", "m", "t", ""}, true}}};
+  const auto ended = store_->finish(endings, soon());
+  ASSERT_TRUE(ended);
+  for (const auto& one : *ended) EXPECT_EQ(one.job->finished_us, one.job->started_us);
+  ASSERT_TRUE(store_->cancel(kTenant, claimed[2].ref.id, soon()));
+  EXPECT_EQ(count("SELECT COUNT(*) FROM job WHERE finished_at = started_at"), 3);
+}
+
 TEST_F(MysqlStore, ManyWorkersClaimingTheSameTasksStartEachJobOnce) {
   const auto refs = submit_batch(ids_->make<BatchId>(0), 400);
   std::atomic<int> started{0};
