@@ -7,9 +7,6 @@ find_package(GTest REQUIRED)
 set(SLUICE_SINGLE_THREADED_TESTS
   "tests/(unit/(common/(job|ids|config|crypto)|worker/(kernels|model|engine_cli)|callback/(payload|signature|schedule|guard)|operator)|contract/(store|callback|operator))")
 
-# sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
-# One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
-# (real servers, told by SLUICE_* variables), e2e (the whole stack). The target tests-<label> builds all of that label.
 # Half of the optimiser's time, and what tests run is hardly ever their own code.
 set(SLUICE_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
 if(SLUICE_SANITIZE MATCHES "undefined")
@@ -17,6 +14,9 @@ if(SLUICE_SANITIZE MATCHES "undefined")
   set(SLUICE_TEST_OPTIONS -fno-sanitize=null,alignment,object-size)
 endif()
 
+# sluice_add_test(NAME n LABELS unit SOURCES a_test.cpp … LIBS sluice_x … [TIMEOUT seconds])
+# One GoogleTest binary, each of its cases a ctest. Labels: unit (no other process needed), contract and integration
+# (real servers, told by SLUICE_* variables), e2e (the whole stack). The target tests-<label> builds all of that label.
 function(sluice_add_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "LABELS;SOURCES;LIBS" ${ARGN})
   if(NOT ARG_TIMEOUT)
