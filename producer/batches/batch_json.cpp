@@ -90,8 +90,8 @@ json validation_json(const NewFileBatch& asked, const InputCheck& check,
            {{"prompt_tokens", check.prompt_tokens()},
             {"completion_tokens_max", check.tokens_max() - check.prompt_tokens()},
             {"total_tokens_max", check.tokens_max()},
-            {"start_at", estimate ? json(estimate->start_us / 1'000'000) : json()},
-            {"finish_at", estimate ? json(estimate->finish_us / 1'000'000) : json()},
+            {"start_at", seconds_or_null(estimate ? estimate->start_us : 0)},
+            {"finish_at", seconds_or_null(estimate ? estimate->finish_us : 0)},
             {"meets_window", estimate ? json(estimate->finish_us <= expires_us) : json()}}}};
 }
 

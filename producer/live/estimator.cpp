@@ -99,19 +99,28 @@ const Estimator::Model* Estimator::known(const std::string& name) {
   return &found->second;
 }
 
-// Of a job of `own` tokens behind `jobs` others of `tokens` in all.
-Estimate Estimator::after(const Model& model, std::int64_t jobs, std::int64_t tokens,
-                          std::int64_t own) const {
+Estimator::Load Estimator::waiting(const Model& model, int classes) {
+  Load load;
+  for (int p = 0; p < classes; ++p) {
+    const Queue& queue = model.queues[static_cast<std::size_t>(p)];
+    load.jobs += queue.jobs;
+    load.tokens += queue.tokens_all();
+  }
+  return load;
+}
+
+// Of a job of `own` tokens.
+Estimate Estimator::after(const Model& model, const Load& before, std::int64_t own) const {
   Estimate estimate;
-  estimate.queue_position = jobs;
+  estimate.queue_position = before.jobs;
   const FleetRate& rate = model.rate;
   if (rate.places == 0 || rate.tokens_per_s == 0) return estimate;
   const std::int64_t now = unix_seconds(clock_.wall_now()) * kMicros;
   estimate.start_us = now;
-  if (jobs + rate.held_jobs >= rate.places) {
+  if (before.jobs + rate.held_jobs >= rate.places) {
     // What runs is half done, on average, and like the rest.
-    const std::int64_t usual = jobs > 0 ? tokens / jobs : own;
-    estimate.start_us = later(now, tokens + usual * rate.held_jobs / 2, rate.tokens_per_s);
+    const std::int64_t usual = before.jobs > 0 ? before.tokens / before.jobs : own;
+    estimate.start_us = later(now, before.tokens + usual * rate.held_jobs / 2, rate.tokens_per_s);
   }
   if (rate.job_tokens_per_s > 0) estimate.finish_us = later(estimate.start_us, own, rate.job_tokens_per_s);
   return estimate;
@@ -129,30 +138,19 @@ std::optional<Estimate> Estimator::of(const JobGlance& job) {
     if (estimate.finish_us < now) estimate.finish_us = 0;  // Slower than usual: nobody knows.
     return estimate;
   }
-  std::int64_t jobs = 0;
-  std::int64_t tokens = 0;
-  for (int p = 0; p < static_cast<int>(job.priority); ++p) {
-    const Queue& queue = model->queues[static_cast<std::size_t>(p)];
-    jobs += queue.jobs;
-    tokens += queue.tokens_all();
-  }
+  Load load = waiting(*model, static_cast<int>(job.priority));
   const Queue& own = model->queues[static_cast<std::size_t>(job.priority)];
   const auto before = static_cast<std::size_t>(
       std::lower_bound(own.ids.begin(), own.ids.end(), job.id.value) - own.ids.begin());
   const bool behind_front = before == own.ids.size() && own.jobs > static_cast<std::int64_t>(before);
   if (behind_front) return std::nullopt;
-  return after(*model, jobs + static_cast<std::int64_t>(before), tokens + own.tokens[before], job.tokens_max);
+  load.jobs += static_cast<std::int64_t>(before);
+  load.tokens += own.tokens[before];
+  return after(*model, load, job.tokens_max);
 }
 
-Estimate Estimator::behind(const Model& model, Priority priority, std::int64_t own) const {
-  std::int64_t jobs = 0;
-  std::int64_t tokens = 0;
-  for (int p = 0; p <= static_cast<int>(priority); ++p) {
-    const Queue& queue = model.queues[static_cast<std::size_t>(p)];
-    jobs += queue.jobs;
-    tokens += queue.tokens_all();
-  }
-  return after(model, jobs, tokens, own);
+Estimate Estimator::after_all(const Model& model, Priority priority, std::int64_t own) const {
+  return after(model, waiting(model, static_cast<int>(priority) + 1), own);
 }
 
 std::optional<Estimate> Estimator::of_new(const std::string& name, Priority priority,
@@ -160,7 +158,7 @@ std::optional<Estimate> Estimator::of_new(const std::string& name, Priority prio
   MutexLock lock(mutex_);
   const Model* const model = known(name);
   if (model == nullptr) return std::nullopt;
-  return behind(*model, priority, tokens_max);
+  return after_all(*model, priority, tokens_max);
 }
 
 std::optional<Estimate> Estimator::of_batch(const std::string& name, Priority priority, std::int64_t jobs,
@@ -172,7 +170,7 @@ std::optional<Estimate> Estimator::of_batch(const std::string& name, Priority pr
     model = known(name);
   }
   if (model == nullptr || jobs == 0) return std::nullopt;
-  Estimate estimate = behind(*model, priority, tokens_max / jobs);
+  Estimate estimate = after_all(*model, priority, tokens_max / jobs);
   // The last job ends no sooner than its own time, nor than all of them take together.
   if (estimate.finish_us > 0)
     estimate.finish_us =

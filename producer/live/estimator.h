@@ -74,9 +74,15 @@ class Estimator {
 
   Result<Model> look(const std::string& model);
   const Model* known(const std::string& model) REQUIRES(mutex_);
-  Estimate after(const Model& model, std::int64_t jobs, std::int64_t tokens, std::int64_t own) const;
-  // Behind all that waits and isn't of a lower class.
-  Estimate behind(const Model& model, Priority priority, std::int64_t own) const;
+  struct Load {
+    std::int64_t jobs = 0;
+    std::int64_t tokens = 0;
+  };
+  // Of the first so many classes.
+  static Load waiting(const Model& model, int classes);
+  Estimate after(const Model& model, const Load& before, std::int64_t own) const;
+  // After all that waits and isn't of a lower class.
+  Estimate after_all(const Model& model, Priority priority, std::int64_t own) const;
   void asked() REQUIRES(mutex_);
 
   LiveStore& live_;
