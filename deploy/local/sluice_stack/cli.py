@@ -1,5 +1,6 @@
 """The command line."""
 import argparse
+import functools
 import json
 import os
 import re
@@ -141,24 +142,25 @@ def _given_options(options: argparse.Namespace, remembered: dict) -> dict:
             if service and not components.is_service(service):
                 raise StackError(f"there is no service `{service}`; there are {', '.join(components.SERVICES)}")
             settings[name] = value
-            if value:
-                _warn_of_unknown(name, remembered | given)
+        assigned = [assignment.partition("=") for assignment in options.settings]
+        _warn_of_unknown([name for name, _, value in assigned if value], remembered | given)
         given["settings"] = {name: value for name, value in settings.items() if value}
     return given
 
 
-def _warn_of_unknown(name: str, options: dict) -> None:
-    """Of a setting that no service it is for lists. What can't be asked, as it isn't built yet, is passed over."""
-    service, _, variable = name.rpartition(":")
-    if not variable.startswith("SLUICE_") or variable in ("SLUICE_FAILPOINT", "SLUICE_DEFECT"):
-        return
-    flag = "--" + variable.removeprefix("SLUICE_").lower().replace("_", "-")
-    for program in [service.partition("-")[0]] if service else components.SERVICES:
-        listed = components.settings_text(program, options)
-        if listed is None or re.search(rf"^ +{flag.removesuffix('-file')}(-file)?[ \n]", listed, re.MULTILINE):
-            return
-    print(f"stack: no setting of {service or 'any service'} is called {variable} (sluice-SERVICE --help lists them)",
-          file=sys.stderr)
+def _warn_of_unknown(names: list[str], options: dict) -> None:
+    """Of settings that no service they are for lists. What can't be asked, as it isn't built yet, is passed over."""
+    listed = functools.cache(lambda program: components.settings_text(program, options))
+    for name in names:
+        service, _, variable = name.rpartition(":")
+        if not variable.startswith("SLUICE_") or variable in ("SLUICE_FAILPOINT", "SLUICE_DEFECT"):
+            continue
+        flag = "--" + variable.removeprefix("SLUICE_").lower().replace("_", "-").removesuffix("-file")
+        texts = map(listed, [service.partition("-")[0]] if service else components.SERVICES)
+        if any(text is None or re.search(rf"^ +{flag}(-file)?[ \n]", text, re.MULTILINE) for text in texts):
+            continue
+        print(f"stack: no setting of {service or 'any service'} is called {variable} (sluice-SERVICE --help lists them)",
+              file=sys.stderr)
 
 
 def _await_running(control: Control, revision: int, names: list[str], seconds: float) -> int:
